@@ -1,0 +1,51 @@
+# What a contributor runs; `make` alone lists it.
+#   make test PYTHON=python3.13      another interpreter for a new environment
+#   make test TESTS=tests/losses     a part of the tests
+#   make test ENVIRONMENT=/some/dir  another place for the environment
+
+PYTHON ?= python3
+ENVIRONMENT ?= .venv
+PROCESSES ?= 2
+TESTS ?= tests
+
+python := $(ENVIRONMENT)/bin/python
+# Newer than pyproject.toml and constraints.txt exactly when the environment fits them.
+installed := $(ENVIRONMENT)/soli-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install train test lint
+
+help: ## list these targets
+	@echo "make TARGET, where TARGET is"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s%s\n", $$1, $$2 }' Makefile
+
+install: $(installed) ## build the environment .venv: a few minutes, 6 GB; the other targets do it when they need to
+
+train: $(installed) ## train the toy captioner and evaluate it on the ladder of resolutions: minutes, no download
+	@rm -rf runs/toy
+	$(python) -m soli.train experiment=toy
+	$(python) -m soli.evaluate run=runs/toy
+
+test: lint ## check the style, then run all tests in two processes
+	OMP_NUM_THREADS=1 $(python) -m pytest -q --numprocesses=$(PROCESSES) --dist=loadfile --durations=10 $(TESTS)
+
+lint: $(installed) ## check the style only
+	$(python) -m ruff check --quiet .
+	$(python) -m ruff format --check --quiet --diff .
+
+$(installed): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null \
+		|| { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "soli needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make environments. Install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "Installing into $(ENVIRONMENT): a few minutes, 6 GB (PyTorch with its CUDA libraries, used or not) ..."
+	@if [ -f $(ENVIRONMENT)/pyvenv.cfg ] && [ "$$($(python) -V 2>/dev/null)" != "$$($(PYTHON) -V)" ]; then \
+		echo "  made for another Python: starting anew"; rm -rf $(ENVIRONMENT); fi
+	@$(PYTHON) -m venv $(ENVIRONMENT)
+	@$(python) -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test,tensorboard]' \
+		|| { echo "The installation failed, see above. It needs a network and 6 GB of disk; make install goes on where it stopped"; exit 1; }
+	@touch $@
+	@echo "Installed."

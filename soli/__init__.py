@@ -1,0 +1,27 @@
+"""soli: captioning of low-resolution photographs (SOLI, arXiv 2512.08873).
+
+`soli.load(run)` gives a trained captioner, `soli.compose([overrides])` a config; the parts are in the subpackages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soli.configuration import compose
+    from soli.runs import load
+
+__all__ = ["compose", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """`load` and `compose` are imported at first use, so that `import soli` stays light."""
+    if name == "load":
+        from soli.runs import load
+
+        return load
+    if name == "compose":
+        from soli.configuration import compose
+
+        return compose
+    raise AttributeError(f"module 'soli' has no attribute '{name}'")

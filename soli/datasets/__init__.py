@@ -1,0 +1,25 @@
+"""Photographs with captions: the readers, the toy data, the checks, and the batches that training iterates over."""
+
+from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order
+from soli.datasets.flickr8k import Flickr8kDataset
+from soli.datasets.folder import FolderDataset
+from soli.datasets.images import check_photographs, read_photograph, upright_rgb
+from soli.datasets.karpathy import KarpathyDataset
+from soli.datasets.leaks import find_leaks
+from soli.datasets.toy import ToyDataset
+
+__all__ = [
+    "Batch",
+    "CaptionedImages",
+    "Flickr8kDataset",
+    "FolderDataset",
+    "KarpathyDataset",
+    "ToyDataset",
+    "batches",
+    "check_photographs",
+    "collate",
+    "epoch_order",
+    "find_leaks",
+    "read_photograph",
+    "upright_rgb",
+]

@@ -1,0 +1,96 @@
+"""python -m soli.evaluate run=<run> [overrides]: scores a run's captions at every condition of the resolution ladder."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from soli.configuration import command
+from soli.datasets import CaptionedImages, check_photographs
+from soli.degradations import parse
+from soli.evaluation import CaptionScorer, signature
+from soli.evaluation.ladder import Rung, climb
+from soli.evaluation.tables import text_table, write_csv
+from soli.interfaces import Example, SoliError
+from soli.runs import build_dataset, load, read_config, versions
+
+
+@command("evaluate")
+def main(config: DictConfig) -> None:
+    folder = Path(config.run)
+    trained = read_config(folder)
+    if config.runtime.threads is not None:
+        torch.set_num_threads(config.runtime.threads)
+    generation = {**trained["generation"], **{key: value for key, value in config.generation.items() if value is not None}}
+    dataset = build_dataset(trained, **config.dataset)
+    if config.split not in dataset.splits:
+        raise SoliError(f"split={config.split} is not a split of {dataset.name}: choose one of {', '.join(dataset.splits)}.")
+    names = list(config.conditions if config.conditions is not None else trained["degradation"]["conditions"])
+    degradations = [parse(name, trained["degradation"]["mode"], dataset.reference_side) for name in names]
+    if not degradations:
+        raise SoliError("conditions is empty: name at least one, for example conditions=[original,R0.1S50].")
+    model = load(folder, config.checkpoint, config.runtime.device)
+    data = CaptionedImages(dataset, config.split, model.tokenizer)
+    check_photographs(data.examples)
+    output = folder / "evaluation" / config.split
+    output.mkdir(parents=True, exist_ok=True)
+
+    rungs = climb(model, data, degradations, workers=config.runtime.workers, precision=config.runtime.precision, **generation)
+    with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
+        scored = [(rung, scorer.score(rung.captions)) for rung in rungs]
+        shuffled = shuffle(rungs[0].captions)
+        rows = [_row(rung, scores) for rung, scores in scored]
+        rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffled)})
+        unavailable = scorer.unavailable
+    protocol = _protocol(config, generation, data.examples, trained)
+    _write(output, rows, rungs, data.examples, protocol, unavailable)
+    print(text_table(rows))
+    for sentence in unavailable.values():
+        print(sentence)
+    print(f"Protocol: {protocol}\nThe table, the scores and the captions are in {output}")
+
+
+def shuffle(captions: list[str]) -> list[str]:
+    """The captions with every photograph's given to another one: what the same model scores when it does not see its photograph."""
+    order = list(range(len(captions)))
+    random.Random(0).shuffle(order)
+    shuffled = list(captions)
+    for here, there in zip(order, order[1:] + order[:1], strict=True):
+        shuffled[here] = captions[there]
+    return shuffled
+
+
+def _row(rung: Rung, scores: Mapping[str, float]) -> dict[str, Any]:
+    height, width = rung.pixels
+    return {"condition": rung.condition, "pixels": f"{width}x{height}", **scores, "distinct": len(set(rung.captions))}
+
+
+def _protocol(config: DictConfig, generation: Mapping[str, Any], examples: list[Example], trained: Mapping[str, Any]) -> str:
+    references = sorted({len(example.captions) for example in examples})
+    return signature(
+        refs=str(references[0]) if len(references) == 1 else f"{references[0]}-{references[-1]}",
+        gen=f"beam{generation['num_beams']}" if generation["num_beams"] > 1 else "greedy",
+        split=config.split,
+        images=len(examples),
+        mode=trained["degradation"]["mode"],
+    )
+
+
+def _write(folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], protocol: str, unavailable: Mapping[str, str]) -> None:
+    metrics = {"protocol": protocol, "versions": versions(), "unavailable": dict(unavailable), "rows": rows}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    write_csv(folder / "metrics.csv", rows)
+    with open(folder / "captions.jsonl", "w", encoding="utf-8") as file:
+        for index, example in enumerate(examples):
+            captions = {rung.condition: rung.captions[index] for rung in rungs}
+            file.write(json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Captions of a split at every condition of a resolution ladder: each photograph is decoded once for all conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from soli.datasets import CaptionedImages, batches
+from soli.degradations import Degradation
+from soli.model import Captioner
+
+
+@dataclass
+class Rung:
+    """What came out at one condition: a caption per photograph, and the median size (height, width) of the degraded photographs in pixels."""
+
+    condition: str
+    captions: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        return round(median(height for height, _ in self.sizes)), round(median(width for _, width in self.sizes))
+
+
+@torch.inference_mode()
+def climb(
+    model: Captioner,
+    data: CaptionedImages,
+    degradations: Sequence[Degradation],
+    num_beams: int,
+    max_tokens: int,
+    length_penalty: float = 1.0,
+    batch_size: int = 32,
+    workers: int = 0,
+    precision: str = "fp32",
+    progress: bool = True,
+) -> list[Rung]:
+    """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode."""
+    model.eval()
+    rungs = [Rung(degradation.spec) for degradation in degradations]
+    plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(0, len(data), batch_size)]
+    for batch in tqdm(batches(data, plan, workers), total=len(plan), desc="captions", unit="batch", disable=not progress, dynamic_ncols=True):
+        for rung, degradation in zip(rungs, degradations, strict=True):
+            rung.sizes += [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                inputs = model.render(batch.images, [degradation] * len(batch.images))
+                rung.captions += model.describe(inputs, num_beams, max_tokens, length_penalty)
+    return rungs

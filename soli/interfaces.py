@@ -1,0 +1,110 @@
+"""The words every part of soli shares: the legend of shapes, the user's error, and the contracts between the parts.
+
+Legend of shapes, used in comments and docstrings everywhere:
+
+    B  photographs in a batch          L  positions of an encoder's feature grid
+    V  views of a photograph           D  width of a feature
+    N  encoded images, N = V * B       E  width of an embedding
+    C  captions (or beams) per image   T  tokens of a caption, K  size of the vocabulary
+
+Images are RGB floats in [0, 1] wherever they are tensors, uint8 arrays (H, W, 3) wherever they come from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class SoliError(ValueError):
+    """A mistake of the user's: the message says what was given, what is allowed, and what to do. Commands print it without a traceback."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph with all its captions. `path` is None for images that are drawn rather than read."""
+
+    image_id: str
+    captions: tuple[str, ...]
+    path: Path | None = None
+
+
+class CaptionDataset(Protocol):
+    """Photographs with captions, in splits.
+
+    `reference_side` is the longer side, in pixels, of the originals if the photographs were shrunk before they reached us, else None.
+    """
+
+    name: str
+    reference_side: int | None
+
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+
+    def examples(self, split: str) -> Sequence[Example]: ...
+
+    def read_image(self, example: Example) -> np.ndarray: ...  # uint8 (H, W, 3), upright RGB
+
+    def fingerprint(self, example: Example) -> str: ...  # equal exactly when two photographs are byte-identical
+
+
+class Tokenizer(Protocol):
+    """Captions to token ids and back. `encode` adds the start and end tokens; `decode` drops them and stops at the end.
+
+    `suppressed_ids` are tokens that a caption never contains.
+    """
+
+    pad_id: int
+    start_id: int
+    end_id: int
+    suppressed_ids: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def encode(self, caption: str, max_tokens: int | None = None) -> list[int]: ...
+
+    def decode(self, ids: Iterable[int]) -> str: ...
+
+
+class Encoder(Protocol):
+    """`(images (N, 3, H, W) in [0, 1]) -> features (N, L, D)`. The encoder normalises its input itself.
+
+    `framing` says how a photograph becomes its input: "crop" (shorter side to input_size * 8/7, then a crop) or "squash".
+    `finetuned_parts` lists the submodules that may train at all; a phase of the schedule decides when they do.
+    """
+
+    feature_dim: int
+    input_size: int
+    framing: str
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+    def finetuned_parts(self) -> list[Any]: ...
+
+
+class Decoder(Protocol):
+    """Features to words, C captions of each image at once: an image's features are projected once, however many captions it has.
+
+    Teacher forcing: `(features (N, L, D), tokens (N, T) or (N, C, T)) -> logits (N, [C,] T, K)`; with `return_attention=True` also the
+    attention (N, [C,] T, L).
+    Stepping: `start(features) -> state`; `step(tokens (N,) or (N, C), state) -> logits (N, [C,] K), state`;
+    `reorder(state, parents (N, C')) -> state` lets hypothesis c of an image continue hypothesis parents[n, c]; `select(state, images (M,))`
+    keeps some of the images. Neither copies features per hypothesis.
+    """
+
+    vocab_size: int
+
+    def __call__(self, features: Tensor, tokens: Tensor, return_attention: bool = False) -> Any: ...
+
+    def start(self, features: Tensor) -> Any: ...
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+    def reorder(self, state: Any, parents: Tensor) -> Any: ...
+
+    def select(self, state: Any, images: Tensor) -> Any: ...

@@ -1,0 +1,110 @@
+"""The captioner: one encoder, one decoder, and the words between them. The only place where their widths meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from soli.datasets import read_photograph, upright_rgb
+from soli.degradations import Degradation, Frame, Framing, parse, render
+from soli.generation import generate
+from soli.interfaces import Decoder, Encoder, SoliError, Tokenizer
+
+Photograph = str | PathLike | Image.Image | np.ndarray
+
+
+class Captioner(nn.Module):
+    """Photographs to captions. `encoder` and `decoder` as in soli/interfaces.py; embeddings are features averaged over the grid (SOLI)."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer):
+        """Raises SoliError when the decoder's output does not have a place for every token."""
+        super().__init__()
+        if decoder.vocab_size != len(tokenizer):
+            raise SoliError(f"The decoder predicts {decoder.vocab_size} tokens, but its tokenizer has {len(tokenizer)}: build both from one vocabulary.")
+        self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
+        self.framing = Framing(encoder.input_size, encoder.framing)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def render(self, photographs: Sequence[Tensor], degradations: Sequence[Degradation], frames: Sequence[Frame] | None = None) -> Tensor:
+        """uint8 photographs (3, Hi, Wi) of any sizes, degraded and framed each in its own way -> the encoder's input (N, 3, S, S)."""
+        if frames is None:
+            frames = [self.framing.frame(*photograph.shape[1:]) for photograph in photographs]
+        return render(photographs, degradations, frames, device=self.device).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def embed(self, images: Iterable[Photograph], condition: str | None = None, batch_size: int = 32) -> Tensor:
+        """Embeddings (N, E) of photographs (files, Pillow images or uint8 (H, W, 3) arrays), degraded by `condition` first if given."""
+        with _evaluating(self):
+            return torch.cat([self.encoder(inputs).float().mean(1).cpu() for inputs in self._inputs(images, condition, batch_size)])
+
+    @torch.inference_mode()
+    def caption(
+        self,
+        images: Iterable[Photograph],
+        condition: str | None = None,
+        num_beams: int = 3,
+        max_tokens: int = 30,
+        length_penalty: float = 1.0,
+        batch_size: int = 32,
+    ) -> list[str]:
+        """A caption for each photograph (a file, a Pillow image or a uint8 (H, W, 3) array), degraded by `condition` first if given.
+
+        Raises SoliError for photographs that cannot be read and conditions that do not parse or leave less than a pixel.
+        """
+        with _evaluating(self):
+            return [
+                caption
+                for inputs in self._inputs(images, condition, batch_size)
+                for caption in self.describe(inputs, num_beams, max_tokens, length_penalty)
+            ]
+
+    def describe(self, inputs: Tensor, num_beams: int, max_tokens: int, length_penalty: float) -> list[str]:
+        """Captions of rendered images (N, 3, S, S)."""
+        generated = generate(self.decoder, self.encoder(inputs), self.tokenizer, num_beams, max_tokens, length_penalty)
+        return [self.tokenizer.decode(ids) for ids in generated.ids]
+
+    def _inputs(self, images: Iterable[Photograph], condition: str | None, batch_size: int) -> Iterator[Tensor]:
+        if isinstance(images, (str, PathLike, Image.Image)):
+            raise SoliError("Give a list of photographs, also for a single one: [photograph].")
+        degradation = parse(condition or "original")
+        images = list(images)
+        if not images:
+            raise SoliError("There are no photographs to look at: the list is empty.")
+        for first in range(0, len(images), batch_size):
+            photographs = [as_tensor(image) for image in images[first : first + batch_size]]
+            yield self.render(photographs, [degradation] * len(photographs))
+
+
+def as_tensor(image: Photograph) -> Tensor:
+    """A photograph as uint8 (3, H, W), upright RGB. Raises SoliError for what is not a photograph."""
+    if isinstance(image, (str, PathLike)):
+        image = read_photograph(image)
+    elif isinstance(image, Image.Image):
+        image = upright_rgb(image)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise SoliError(f"A photograph is a file, a Pillow image or a uint8 array (H, W, 3), not a {found}.")
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+
+
+class _evaluating:  # noqa: N801 - reads as the state it brings about
+    """Within it a module is in eval mode; afterwards every submodule has the mode it had."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self.modes = {part: part.training for part in module.modules()}
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for part, mode in self.modes.items():
+            part.training = mode

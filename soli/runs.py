@@ -1,0 +1,94 @@
+"""From a config or a run folder to a captioner: the one place that turns yaml into parts, shared by the commands and by `soli.load`."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from soli.configuration import build
+from soli.interfaces import CaptionDataset, SoliError
+from soli.model import Captioner
+from soli.training.checkpoint import load_checkpoint
+from soli.vocabulary import Vocabulary
+
+STARTING_WEIGHTS = ("weights", "glove")  # files that only a new model reads: a trained one has its own weights
+
+
+def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool = True) -> Captioner:
+    """The model that `config.encoder` and `config.decoder` describe; with `new` false it reads no pretrained weights."""
+    encoder_node, decoder_node = (
+        {key: None if key in STARTING_WEIGHTS and not new else value for key, value in config[part].items()} for part in ("encoder", "decoder")
+    )
+    encoder = build(encoder_node)
+    return Captioner(encoder, build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words), vocabulary)
+
+
+def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:
+    """The dataset of `config`, with those of `changes` that are not None in place of its own values."""
+    return build({**config["dataset"], **{key: value for key, value in changes.items() if value is not None}})
+
+
+def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Captioner:
+    """The trained captioner of a run folder, in eval mode; `checkpoint` is "best" or "last".
+
+    Raises SoliError when the folder is no run, or its files are damaged or do not belong together.
+    """
+    folder = Path(run)
+    captioner = build_captioner(read_config(folder), Vocabulary.load(folder / "vocabulary.json"), new=False)
+    load_checkpoint(folder / f"{checkpoint}.safetensors", captioner)
+    return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config that a run was trained with. Raises SoliError when `folder` is not a run folder."""
+    if not (folder / "config.yaml").is_file() or not (folder / "vocabulary.json").is_file():
+        nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
+        beside = f"; runs beside it: {', '.join(nearby[:10])}" if nearby else ""
+        raise SoliError(f"run={folder} is not a run folder (it has no config.yaml and vocabulary.json){beside}. Train one with soli.train.")
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
+        return {**config, "encoder": dict(config["encoder"]), "decoder": dict(config["decoder"]), "dataset": dict(config["dataset"])}
+    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as reason:
+        raise SoliError(f"{folder / 'config.yaml'} is damaged: {reason}") from reason
+    except Exception as reason:
+        if type(reason).__module__.startswith("yaml"):
+            raise SoliError(f"{folder / 'config.yaml'} is damaged: {str(reason).splitlines()[0]}") from reason
+        raise
+
+
+def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[str, Any]) -> None:
+    """Starts a run folder. Raises SoliError when the folder already holds a run; nothing in it is touched then."""
+    if (folder / "config.yaml").exists():
+        raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
+    (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
+    vocabulary.save(folder / "vocabulary.json")
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)  # last: a folder with a config is complete
+
+
+def versions() -> dict[str, str]:
+    """The versions that numbers depend on."""
+    packages = ("torch", "torchvision", "numpy", "pillow", "nltk", "pycocoevalcap", "soli")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda where there is one. Raises SoliError for a device that does not exist here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as reason:
+        raise SoliError(f"runtime.device={name} is not a device: use cpu, cuda, cuda:1 or auto.") from reason
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SoliError(f"runtime.device={name} is not there: this machine has {torch.cuda.device_count()} CUDA devices. Use runtime.device=cpu.")
+    return device

@@ -1,0 +1,153 @@
+"""python -m soli.train [overrides]: trains a captioner into a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from soli.configuration import command, job_overrides, override_dirname
+from soli.datasets import CaptionedImages, check_photographs, find_leaks
+from soli.degradations import parse
+from soli.evaluation import CaptionScorer
+from soli.evaluation.ladder import climb
+from soli.interfaces import CaptionDataset, SoliError
+from soli.model import Captioner
+from soli.runs import build_captioner, build_dataset, pick_device, read_config, write_run
+from soli.training.loop import train
+from soli.training.settings import (
+    LoaderSettings,
+    LoggingSettings,
+    OptimizerSettings,
+    Phase,
+    Recipe,
+    RuntimeSettings,
+    ValidationSettings,
+)
+from soli.vocabulary import Vocabulary
+
+
+@command("train")
+def main(config: DictConfig) -> None:
+    resume = config.resume is not None
+    folder = Path(config.resume or config.run_dir or default_run_dir())
+    settings = _resumed(folder, config) if resume else config
+    if not resume and (folder / "config.yaml").exists():
+        raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
+    recipe = _recipe(settings)
+    device = pick_device(recipe.runtime.device)
+    if recipe.runtime.threads is not None:
+        torch.set_num_threads(recipe.runtime.threads)
+
+    dataset = build_dataset(settings)
+    check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
+    if resume:
+        vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    else:
+        captions = (caption for example in dataset.examples("train") for caption in example.captions)
+        vocabulary = Vocabulary.build(captions, settings.vocabulary.min_count)
+    torch.manual_seed(recipe.seed)  # the starting weights
+    model = build_captioner(settings, vocabulary, new=not resume)
+    if not resume:
+        leaks = find_leaks(dataset)
+        write_run(folder, config, vocabulary, {**_summary(dataset), "leaks": leaks})
+        _announce(dataset, leaks, vocabulary, model, recipe)
+    model.to(device).to(memory_format=torch.channels_last)
+
+    data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
+    progress = train(model, data, recipe, folder, _validation(model, dataset, settings, recipe), resume)
+    best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
+    print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}")
+
+
+def default_run_dir() -> Path:
+    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with the other overrides appended."""
+    choices = HydraConfig.get().runtime.choices
+    parts = [choices.experiment] if choices.get("experiment") else [choices[group] for group in ("dataset", "encoder", "decoder", "variant")]
+    extra = override_dirname(job_overrides())
+    return Path("runs") / "_".join([*parts, extra] if extra else parts).replace("/", "_")
+
+
+def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
+    """The config that the run was started with; only `runtime` may be given anew."""
+    allowed = ("resume=", "runtime=", "runtime.")
+    others = [override for override in job_overrides() if not override.startswith(allowed)]
+    if others:
+        raise SoliError(f"resume={folder} continues with the run's own config: leave out {', '.join(others)}, or start a new run.")
+    settings = read_config(folder)
+    given = [override.split("=")[0] for override in job_overrides() if override.startswith("runtime.")]
+    changed = {key.removeprefix("runtime."): config.runtime[key.removeprefix("runtime.")] for key in given}
+    return {**settings, "runtime": {**settings["runtime"], **changed}}
+
+
+def _recipe(settings: Any) -> Recipe:
+    """The plain settings that the loop takes."""
+    return Recipe(
+        phases={name: Phase(**phase) for name, phase in settings["variant"]["phases"].items()},
+        seed=settings["seed"],
+        loader=LoaderSettings(**settings["loader"]),
+        optimizer=OptimizerSettings(**settings["optimizer"]),
+        validation=ValidationSettings(**settings["validation"]),
+        logging=LoggingSettings(**settings["logging"]),
+        runtime=RuntimeSettings(**settings["runtime"]),
+    )
+
+
+def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Any:
+    """A function that scores generated captions of the validation split's original photographs."""
+    data = CaptionedImages(dataset, "val", model.tokenizer, recipe.loader.max_tokens)
+    if recipe.validation.limit is not None:
+        data = data.first(recipe.validation.limit)
+    scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
+    original = [parse("original", reference_side=dataset.reference_side)]
+    runtime, generation = recipe.runtime, settings["generation"]
+
+    def validate() -> dict[str, float]:
+        (rung,) = climb(
+            model,
+            data,
+            original,
+            recipe.validation.num_beams,
+            generation["max_tokens"],
+            generation["length_penalty"],
+            generation["batch_size"],
+            runtime.workers,
+            runtime.precision,
+            progress=False,
+        )
+        return {**scorer.score(rung.captions), "distinct": len(set(rung.captions)) / len(rung.captions)}
+
+    return validate
+
+
+def _summary(dataset: CaptionDataset) -> dict[str, Any]:
+    splits = {
+        split: {"photographs": len(dataset.examples(split)), "captions": sum(len(example.captions) for example in dataset.examples(split))}
+        for split in dataset.splits
+    }
+    return {"name": dataset.name, "splits": splits, "reference_side": dataset.reference_side, "notices": list(dataset.notices)}
+
+
+def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, model: Captioner, recipe: Recipe) -> None:
+    sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
+    print(f"Data: {dataset.name} ({sizes}), {len(vocabulary)} words")
+    for notice in dataset.notices:
+        print(f"  {notice}")
+    for name, found in leaks.items():
+        print(f"  leak check, {name.replace('_', ' ')}: {found['count'] if isinstance(found, dict) else found}")
+    coverage = getattr(model.decoder, "glove_coverage", None)
+    if coverage is not None:
+        print(f"GloVe has {coverage:.1%} of the words")
+    for part, module in model.named_children():
+        print(f"{part.capitalize()}: {type(module).__name__}, {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters")
+    for name, phase in recipe.phases.items():
+        trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in phase.train.items() if factor)
+        losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
+        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}")
+
+
+if __name__ == "__main__":
+    main()

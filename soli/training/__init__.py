@@ -1,0 +1,1 @@
+"""Training: phases, the loop, the run folder and its log."""

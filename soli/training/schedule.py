@@ -1,0 +1,74 @@
+"""A variant as data: phases in order, what each trains and under which losses. What a phase does not name is frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import nn
+
+from soli.interfaces import SoliError
+from soli.spelling import nearest
+from soli.training.settings import OptimizerSettings, Phase
+
+LOSSES = ("caption", "attention")
+
+
+def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
+    """Raises SoliError for phases that train nothing, name an unknown module or loss, or have weights that are not usable."""
+    if not phases:
+        raise SoliError("The variant has no phases: give at least one under variant.phases.")
+    modules = {name for name, _ in model.named_modules() if name}
+    for name, phase in phases.items():
+        where = f"variant.phases.{name}"
+        if phase.epochs < 1:
+            raise SoliError(f"{where}.epochs={phase.epochs} must be at least 1.")
+        if not phase.conditions:
+            raise SoliError(f"{where}.conditions is empty: name at least one condition, for example original.")
+        _check_names(f"{where}.train", phase.train, modules, [part for part, _ in model.named_children()])
+        _check_names(f"{where}.losses", phase.losses, set(LOSSES), LOSSES)
+
+
+def _check_names(where: str, weights: Mapping[str, float], known: set[str], listed: list[str] | tuple[str, ...]) -> None:
+    for name, weight in weights.items():
+        if name not in known:
+            raise SoliError(f"{where}.{name} is not known{nearest(name, known)}; there are {', '.join(listed)}.")
+        if not 0 <= weight < math.inf:
+            raise SoliError(f"{where}.{name}={weight} must be a finite number, at least 0 (0: absent).")
+    if not any(weights.values()):
+        raise SoliError(f"{where} has no entry above 0: there is nothing to train. Give one of {', '.join(listed)} a positive number.")
+
+
+def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings) -> list[dict]:
+    """Freezes all of `model` but what `phase` trains, and returns the optimizer's groups of what is left, a group per named module.
+
+    Frozen means no gradients and eval mode. A parameter under two names belongs to the more specific (longer) one.
+    """
+    model.eval().requires_grad_(False)
+    groups, taken = [], set()
+    for name in sorted((name for name, factor in phase.train.items() if factor > 0), key=len, reverse=True):
+        module = model.get_submodule(name)
+        parts = module.finetuned_parts() if hasattr(module, "finetuned_parts") else [module]
+        parameters = {}
+        for part in parts:
+            part.train()
+            parameters |= {id(parameter): parameter for parameter in part.parameters() if id(parameter) not in taken}
+        taken |= set(parameters)
+        groups.append({"name": name, "params": list(parameters.values()), "factor": phase.train[name], "weight_decay": settings.weight_decay})
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise SoliError(f"None of {', '.join(phase.train)} has a parameter that may train: raise encoder.finetune_from, or name another module.")
+    return groups
+
+
+def learning_rate(settings: OptimizerSettings, step: int, num_steps: int) -> float:
+    """The rate of step 0, 1, ... of `num_steps`: linear warm-up, then constant or half a cosine down to 0."""
+    if step < settings.warmup_steps:
+        return settings.lr * (step + 1) / settings.warmup_steps
+    if settings.schedule == "constant":
+        return settings.lr
+    progress = (step - settings.warmup_steps) / max(1, num_steps - settings.warmup_steps)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,132 @@
+"""The project's own files: what a wheel and a source archive carry, pinned versions, the README's map, text only."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from soli.version import __version__
+
+REPOSITORY = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LARGEST_FILE = 200_000  # bytes; larger things belong beside the code, not in it
+
+
+def tracked_files() -> list[Path]:
+    """The files that git knows or would add, relative to the repository."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        answer = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [Path(name) for name in answer.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+
+
+def library_files() -> set[str]:
+    return {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "soli").rglob("*.py")}
+
+
+def build(kind: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(folder)]
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    (archive,) = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def test_wheel_carries_the_library_and_the_configs(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    configs = {f"soli/{path.relative_to(REPOSITORY).as_posix()}" for path in (REPOSITORY / "configs").rglob("*.yaml")}
+    assert "soli/configs/train.yaml" in configs
+    about = f"soli-{__version__}.dist-info"
+    about_files = {f"{about}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
+    assert names == library_files() | configs | about_files
+
+
+def test_console_scripts_lead_to_functions() -> None:
+    assert set(PROJECT["scripts"]) == {"soli-train", "soli-evaluate", "soli-caption"}
+    for target in PROJECT["scripts"].values():
+        module, function = target.split(":")
+        tree = ast.parse((REPOSITORY / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_unpacked_wheel_finds_its_own_configs(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    program = "import soli; config = soli.compose(['seed=7']); print(soli.__file__, config.seed, sorted(config)[0])"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.stdout.split() == [str(tmp_path / "soli" / "__init__.py"), "7", "dataset"], answer.stderr
+
+
+def test_source_archive_carries_every_tracked_file(tmp_path: Path) -> None:
+    tracked = {path.as_posix() for path in tracked_files()}
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert tracked - names == set()
+    assert names - tracked == {"PKG-INFO"}
+
+
+def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = [requirement for group in PROJECT["optional-dependencies"].values() for requirement in group]
+    requirements = {canonicalize_name(Requirement(text).name): Requirement(text) for text in [*PROJECT["dependencies"], *extras]}
+    assert set(pins) == set(requirements)
+    assert [name for name, pin in pins.items() if not requirements[name].specifier.contains(pin)] == []
+
+
+def test_every_imported_package_is_a_dependency() -> None:
+    modules = set()
+    for name in library_files():
+        for node in ast.walk(ast.parse((REPOSITORY / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.split(".")[0])
+    owners = packages_distributions()
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    foreign = modules - set(sys.stdlib_module_names) - {"soli"}
+    assert "torch" in foreign
+    assert [module for module in foreign if not declared & {canonicalize_name(owner) for owner in owners.get(module, [])}] == []
+
+
+def test_only_small_text_files_are_tracked() -> None:
+    contents = {path: (REPOSITORY / path).read_bytes() for path in tracked_files()}
+    assert [path for path, content in contents.items() if len(content) > LARGEST_FILE] == []
+    assert [path for path, content in contents.items() if b"\0" in content] == []
+    for content in contents.values():
+        content.decode("utf-8")
+
+
+def test_readme_has_a_line_for_every_file_of_the_library() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    modules = sorted(name for name in library_files() if not name.endswith("__init__.py"))
+    folders = sorted({f"{Path(name).parent.name}/" for name in library_files() if name.endswith("__init__.py")})
+    missing = [name for name in modules if not re.search(rf"(?<!\w){re.escape(Path(name).name)}\b", readme)]
+    assert missing == [], "the README's map lacks these files"
+    assert [folder for folder in folders if folder not in readme] == [], "the README's map lacks these folders"
+
+
+def test_readme_names_no_file_that_is_gone() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    maps = [block for block in blocks if re.search(r"^soli/", block, flags=re.MULTILINE)]
+    assert maps, "the README has no code block that starts a line with soli/"
+    existing = {Path(name).name for name in library_files()} | {path.name for path in tracked_files()}
+    assert [name for block in maps for name in re.findall(r"[\w-]+\.py\b", block) if name not in existing] == []
