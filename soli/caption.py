@@ -18,14 +18,21 @@ from soli.runs import load, read_config
 def main(config: DictConfig) -> None:
     if config.runtime.threads is not None:
         torch.set_num_threads(config.runtime.threads)
-    generation = {**read_config(Path(config.run))["generation"], **{key: value for key, value in config.generation.items() if value is not None}}
+    generation = {
+        **read_config(Path(config.run))["generation"],
+        **{key: value for key, value in config.generation.items() if value is not None},
+    }
     images = [str(image) for image in config.images]
     check_photographs([Example(image, (), Path(image)) for image in images])
     model = load(config.run, config.checkpoint, config.runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=config.runtime.precision == "bf16"):
         captions = model.caption(images, config.condition, **generation)
     for image, caption in zip(images, captions, strict=True):
-        print(json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False) if config.json else f"{image}\t{caption}")
+        print(
+            json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
+            if config.json
+            else f"{image}\t{caption}"
+        )
 
 
 if __name__ == "__main__":

@@ -82,14 +82,18 @@ def _protocol(config: DictConfig, generation: Mapping[str, Any], examples: list[
     )
 
 
-def _write(folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], protocol: str, unavailable: Mapping[str, str]) -> None:
+def _write(
+    folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], protocol: str, unavailable: Mapping[str, str]
+) -> None:
     metrics = {"protocol": protocol, "versions": versions(), "unavailable": dict(unavailable), "rows": rows}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     write_csv(folder / "metrics.csv", rows)
     with open(folder / "captions.jsonl", "w", encoding="utf-8") as file:
         for index, example in enumerate(examples):
             captions = {rung.condition: rung.captions[index] for rung in rungs}
-            file.write(json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False) + "\n")
+            file.write(
+                json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False) + "\n"
+            )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Generated:
-    """The best caption of each image: its token ids without start and end, and its sum of log-probabilities over length ** length_penalty."""
+    """The best caption of each image: token ids without start and end, and the sum of log-probabilities over length ** length_penalty."""
 
     ids: list[list[int]]
     scores: list[float]
@@ -32,7 +32,9 @@ def generate(
     the worst. Done images leave the batch. Raises SoliError for fewer than one beam or token.
     """
     if num_beams < 1 or max_tokens < 1:
-        raise SoliError(f"generation.num_beams={num_beams} and generation.max_tokens={max_tokens} must be at least 1 (one beam is greedy search).")
+        raise SoliError(
+            f"generation.num_beams={num_beams} and generation.max_tokens={max_tokens} must be at least 1 (one beam is greedy search)."
+        )
     captions = Generated([[] for _ in features], [NEVER] * len(features))
     search = _Search.start(decoder, features, tokenizer, num_beams, max_tokens)
     for length in range(1, max_tokens + 1):

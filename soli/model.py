@@ -25,7 +25,9 @@ class Captioner(nn.Module):
         """Raises SoliError when the decoder's output does not have a place for every token."""
         super().__init__()
         if decoder.vocab_size != len(tokenizer):
-            raise SoliError(f"The decoder predicts {decoder.vocab_size} tokens, but its tokenizer has {len(tokenizer)}: build both from one vocabulary.")
+            raise SoliError(
+                f"The decoder predicts {decoder.vocab_size} tokens, but its tokenizer has {len(tokenizer)}: build both from one vocabulary."
+            )
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
         self.framing = Framing(encoder.input_size, encoder.framing)
 
@@ -95,8 +97,8 @@ def as_tensor(image: Photograph) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
 
 
-class _evaluating:  # noqa: N801 - reads as the state it brings about
-    """Within it a module is in eval mode; afterwards every submodule has the mode it had."""
+class _evaluating:
+    """Reads as the state it brings about: within it a module is in eval mode; afterwards every submodule has the mode it had."""
 
     def __init__(self, module: nn.Module):
         self.module = module

@@ -17,6 +17,7 @@ from soli.configuration import build
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint
+from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_WEIGHTS = ("weights", "glove")  # files that only a new model reads: a trained one has its own weights
@@ -25,7 +26,8 @@ STARTING_WEIGHTS = ("weights", "glove")  # files that only a new model reads: a 
 def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool = True) -> Captioner:
     """The model that `config.encoder` and `config.decoder` describe; with `new` false it reads no pretrained weights."""
     encoder_node, decoder_node = (
-        {key: None if key in STARTING_WEIGHTS and not new else value for key, value in config[part].items()} for part in ("encoder", "decoder")
+        {key: None if key in STARTING_WEIGHTS and not new else value for key, value in config[part].items()}
+        for part in ("encoder", "decoder")
     )
     encoder = build(encoder_node)
     return Captioner(encoder, build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words), vocabulary)
@@ -77,8 +79,8 @@ def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[s
 
 def versions() -> dict[str, str]:
     """The versions that numbers depend on."""
-    packages = ("torch", "torchvision", "numpy", "pillow", "nltk", "pycocoevalcap", "soli")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    packages = ("torch", "torchvision", "numpy", "pillow", "nltk", "pycocoevalcap")
+    return {"soli": __version__, "python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
 def pick_device(name: str) -> torch.device:
@@ -90,5 +92,7 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError as reason:
         raise SoliError(f"runtime.device={name} is not a device: use cpu, cuda, cuda:1 or auto.") from reason
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SoliError(f"runtime.device={name} is not there: this machine has {torch.cuda.device_count()} CUDA devices. Use runtime.device=cpu.")
+        raise SoliError(
+            f"runtime.device={name} is not there: this machine has {torch.cuda.device_count()} CUDA devices. Use runtime.device=cpu."
+        )
     return device

@@ -66,7 +66,9 @@ def main(config: DictConfig) -> None:
 def default_run_dir() -> Path:
     """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with the other overrides appended."""
     choices = HydraConfig.get().runtime.choices
-    parts = [choices.experiment] if choices.get("experiment") else [choices[group] for group in ("dataset", "encoder", "decoder", "variant")]
+    parts = (
+        [choices.experiment] if choices.get("experiment") else [choices[group] for group in ("dataset", "encoder", "decoder", "variant")]
+    )
     extra = override_dirname(job_overrides())
     return Path("runs") / "_".join([*parts, extra] if extra else parts).replace("/", "_")
 
@@ -88,6 +90,7 @@ def _recipe(settings: Any) -> Recipe:
     return Recipe(
         phases={name: Phase(**phase) for name, phase in settings["variant"]["phases"].items()},
         seed=settings["seed"],
+        mode=settings["degradation"]["mode"],
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
@@ -142,7 +145,9 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
     if coverage is not None:
         print(f"GloVe has {coverage:.1%} of the words")
     for part, module in model.named_children():
-        print(f"{part.capitalize()}: {type(module).__name__}, {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters")
+        print(
+            f"{part.capitalize()}: {type(module).__name__}, {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
+        )
     for name, phase in recipe.phases.items():
         trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in phase.train.items() if factor)
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)

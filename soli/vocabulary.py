@@ -22,7 +22,9 @@ class Vocabulary:
     def __init__(self, words: Sequence[str]):
         """`words` includes the four special ones, first. Raises SoliError when they are not there or a word occurs twice."""
         if tuple(words[:4]) != SPECIAL_WORDS or len(set(words)) != len(words):
-            raise SoliError(f"A vocabulary starts with {', '.join(SPECIAL_WORDS)} and names every word once; this one starts with {list(words[:4])}.")
+            raise SoliError(
+                f"A vocabulary starts with {', '.join(SPECIAL_WORDS)} and names every word once; this one starts with {list(words[:4])}."
+            )
         self.words = tuple(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
 
@@ -32,7 +34,9 @@ class Vocabulary:
         counts = Counter(word for caption in captions for word in tokenize(caption))
         kept = sorted((word for word, count in counts.items() if count >= min_count), key=lambda word: (-counts[word], word))
         if not kept:
-            raise SoliError(f"No word occurs {min_count} times in the training captions ({len(counts)} different words): lower vocabulary.min_count.")
+            raise SoliError(
+                f"No word occurs {min_count} times in the training captions ({len(counts)} different words): lower vocabulary.min_count."
+            )
         return cls((*SPECIAL_WORDS, *(word for word in kept if word not in SPECIAL_WORDS)))
 
     def __len__(self) -> int:
@@ -45,7 +49,7 @@ class Vocabulary:
         return hash(self.words)
 
     def encode(self, caption: str, max_tokens: int | None = None) -> list[int]:
-        """Ids with `<start>` and `<end>`; a caption too long for `max_tokens` loses its last words and its `<end>`, so that no false end is taught."""
+        """Ids with `<start>` and `<end>`; one too long for `max_tokens` loses its last words and its `<end>`: no false end is taught."""
         ids = [self.start_id, *(self._ids.get(word, self.unk_id) for word in tokenize(caption)), self.end_id]
         return ids[:max_tokens]
 

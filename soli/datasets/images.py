@@ -49,7 +49,7 @@ def upright_rgb(image: Image.Image, name: str = "The image") -> np.ndarray:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image, name)
     try:
-        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return np.array(image.convert("RGB"))

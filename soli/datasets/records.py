@@ -98,7 +98,7 @@ def counted(number: int, noun: str) -> str:
 def _check_name(name: str, source: Path) -> None:
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(name)
-        if not path.name or path.is_absolute() or path.drive or ".." in path.parts:
+        if not path.name or path.is_absolute() or path.drive or path.root or ".." in path.parts:
             raise SoliError(f"{source} names the photograph {name!r}: names must be relative and stay inside the image folder.")
 
 

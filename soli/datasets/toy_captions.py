@@ -10,7 +10,7 @@ import random
 
 from soli.datasets.toy_scenes import Scene, Thing
 
-TEXTURE_PHRASES = {"plain": "", "striped": "with stripes", "dotted": "with dots", "checked": "with checks"}
+TEXTURE_PHRASES = {"plain": "", "striped": "with stripes", "dotted": "with dots"}
 PLACES = {
     "middle": "in the middle",
     "left": "on the left",

@@ -22,16 +22,23 @@ def load_glove(path: str | Path, words: tuple[str, ...], width: int, seed: int =
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 word, *numbers = line.rstrip().split(" ")
-                if len(numbers) != width and number > 1 or number == 1 and len(numbers) > 1 and len(numbers) != width:
+                is_header = number == 1 and len(numbers) == 1  # word2vec's text format begins with the number of words and the width
+                if len(numbers) != width and not is_header:
                     raise SoliError(_wrong_width(path, number, len(numbers), width))
                 if word in wanted:
                     found[wanted[word]] = _floats(numbers, path, number)
     except OSError as reason:
-        raise SoliError(f"decoder.glove={path} cannot be read: {reason.strerror}. Give a GloVe text file, or null for random vectors.") from reason
+        raise SoliError(
+            f"decoder.glove={path} cannot be read: {reason.strerror}. Give a GloVe text file, or null for random vectors."
+        ) from reason
     except UnicodeDecodeError as reason:
-        raise SoliError(f"decoder.glove={path} is not UTF-8 text ({reason.reason} at byte {reason.start}). Give a GloVe text file such as glove.6B.50d.txt.") from reason
+        raise SoliError(
+            f"decoder.glove={path} is not UTF-8 text ({reason.reason} at byte {reason.start}): give a GloVe text file."
+        ) from reason
     if not found:
-        raise SoliError(f"decoder.glove={path} has none of the {len(words)} words of the vocabulary: is it a GloVe text file in the captions' language?")
+        raise SoliError(
+            f"decoder.glove={path} has none of the {len(words)} words of the vocabulary: is it a GloVe text file in the captions' language?"
+        )
     indices, vectors = torch.tensor(list(found)), torch.tensor(list(found.values()))
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(len(words), width, generator=generator) * vectors.std(0) + vectors.mean(0)
@@ -48,5 +55,6 @@ def _floats(numbers: list[str], path: str | Path, number: int) -> list[float]:
 
 def _wrong_width(path: str | Path, number: int, found: int, width: int) -> str:
     if number == 1:
-        return f"decoder.glove={path} has vectors of width {found}, but decoder.embedding_dim={width}: set decoder.embedding_dim={found} or give another file."
+        wanted = f"decoder.embedding_dim={width}: set decoder.embedding_dim={found} or give another file."
+        return f"decoder.glove={path} has vectors of width {found}, but {wanted}"
     return f"decoder.glove={path} is broken in line {number}: {found} numbers instead of {width}. Download or unpack the file again."

@@ -1,7 +1,7 @@
-"""Degradations: what becomes of a photograph that is shrunk, blurred and recompressed, and how it is framed for an encoder."""
+"""Conditions of low resolution (PAPER.md A1): their names, their matrices, and how views of a photograph become an encoder's input."""
 
 from soli.degradations.condition import PAPER_CONDITIONS
-from soli.degradations.degradation import Degradation, parse, render
-from soli.degradations.framing import Frame, Framing
+from soli.degradations.degradation import Degradation, parse
+from soli.degradations.framing import Frame, Framing, render
 
 __all__ = ["PAPER_CONDITIONS", "Degradation", "Frame", "Framing", "parse", "render"]

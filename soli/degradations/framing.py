@@ -1,20 +1,27 @@
-"""How a photograph of any size and aspect becomes the square input of an encoder: which part of it, and mirrored or not."""
+"""How a photograph becomes an encoder's input (PAPER.md A1, last point), and the one product that degrades and frames a batch of views."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
+from torch import Tensor
+
+from soli.degradations.degradation import Degradation, compose_axes
+from soli.degradations.products import multiply_groups
 from soli.interfaces import SoliError
 
-RESIZE_OVER_CROP = 256 / 224  # the classification networks' habit: shorter side to 256, crop 224
+FRAMINGS = ("crop", "squash")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Resize to (height, width), take the square of `size` pixels at (top, left), mirror it if `flip`.
+    """A window on a photograph resized to (height, width): `size` pixels square from (top, left), then mirrored if `flip`.
 
-    It is relative to the resized photograph, so that all views of one photograph see the same window, whatever their own sizes.
+    It is counted in pixels of the resized photograph, so copies of any resolution are framed alike.
     """
 
     height: int
@@ -27,23 +34,55 @@ class Frame:
 
 @dataclass(frozen=True)
 class Framing:
-    """`crop`: shorter side to 8/7 of `size`, then a square crop (CNNs in SOLI). `squash`: both sides to `size`, no crop (ViT in SOLI)."""
+    """`size`: the encoder's input, in pixels. "crop": shorter side to size * 256/224, then a square of it; "squash": all of it, square."""
 
     size: int
-    mode: str = "crop"
+    mode: Literal["crop", "squash"] = "crop"
 
     def __post_init__(self) -> None:
-        if self.mode not in ("crop", "squash"):
-            raise SoliError(f"encoder.framing={self.mode} is not known: choose crop or squash.")
+        if self.mode not in FRAMINGS:
+            raise SoliError(f"unknown framing {self.mode!r}; allowed are {', '.join(map(repr, FRAMINGS))}")
         if self.size < 1:
-            raise SoliError(f"encoder.input_size={self.size} must be at least 1 pixel.")
+            raise SoliError(f"the size of a frame is {self.size!r}; give one pixel or more, such as 224")
 
     def frame(self, height: int, width: int, generator: random.Random | None = None) -> Frame:
-        """The frame of an original of this size: centred and not mirrored, or by `generator` a random crop and a random horizontal flip."""
-        shorter = round(self.size * RESIZE_OVER_CROP)
-        scale = shorter / min(height, width)
-        resized = (self.size, self.size) if self.mode == "squash" else (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
-        spare = (resized[0] - self.size, resized[1] - self.size)
+        """The frame of a photograph of (height, width) pixels, the original's, whatever the resolution of the copy it is used on.
+
+        With a generator: a random window, mirrored with probability 1/2; without one: the centre, not mirrored.
+        """
+        resized_height, resized_width = self._resized(height, width)
+        room_above, room_left = resized_height - self.size, resized_width - self.size
         if generator is None:
-            return Frame(*resized, spare[0] // 2, spare[1] // 2, self.size)
-        return Frame(*resized, generator.randint(0, spare[0]), generator.randint(0, spare[1]), self.size, generator.random() < 0.5)
+            return Frame(resized_height, resized_width, round(room_above / 2), round(room_left / 2), self.size)
+        top, left = generator.randint(0, room_above), generator.randint(0, room_left)
+        return Frame(resized_height, resized_width, top, left, self.size, generator.random() < 0.5)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if self.mode == "squash":
+            return self.size, self.size
+        shorter = round(self.size * 256 / 224)
+        return shorter * height // min(height, width), shorter * width // min(height, width)
+
+
+def render(
+    images: Sequence[Tensor], degradations: Sequence[Degradation], frames: Sequence[Frame], device: torch.device | str | None = None
+) -> Tensor:
+    """N photographs, uint8 (3, Hi, Wi), each degraded by its own condition and seen through its own frame: (N, 3, S, S) float32 in [0, 1].
+
+    Degradation, resize, crop and flip are one matrix per axis (PAPER.md A1). The resize to the frame antialiases where it shrinks, as
+    torchvision's antialias=True does; the degradation never does. `device`: where the products are computed, the images' own by default.
+    """
+    if not len(images) == len(degradations) == len(frames) > 0:
+        raise SoliError(f"render takes as many images as degradations and frames: {len(images)}, {len(degradations)}, {len(frames)}")
+    prepared = [degradation.prepare(image) for image, degradation in zip(images, degradations, strict=True)]
+    device = images[0].device if device is None else torch.device(device)
+    prepared = [(image.to(device, non_blocking=True), *plans) for image, *plans in prepared]
+    windows = [((frame.height, frame.top, frame.top + frame.size), (frame.width, frame.left, frame.left + frame.size)) for frame in frames]
+    reduced, rows, columns = compose_axes(prepared, windows, True, str(device))
+    columns = [_mirror(matrix, frame.size, device) if frame.flip else matrix for matrix, frame in zip(columns, frames, strict=True)]
+    return multiply_groups(reduced, rows, columns)
+
+
+def _mirror(matrix: Tensor | None, size: int, device: torch.device) -> Tensor:
+    """The columns' matrix of a mirrored view; None is the identity."""
+    return (torch.eye(size, device=device) if matrix is None else matrix).flip(0)

@@ -24,7 +24,7 @@ def bilinear_positions(source: int, target: int) -> tuple[np.ndarray, np.ndarray
 
 
 def resize_rows(values: np.ndarray, target: int) -> np.ndarray:
-    """Plain bilinear resize of the first axis, (source, ...) to (target, ...), without antialiasing (OpenCV's INTER_LINEAR in real numbers)."""
+    """Plain bilinear resize of the first axis, (source, ...) to (target, ...): OpenCV's INTER_LINEAR in real numbers, no antialiasing."""
     if target == len(values):
         return values
     left, right, weight = bilinear_positions(len(values), target)
@@ -66,9 +66,14 @@ def apply_plan(values: np.ndarray, plan: tuple[AxisOperation, ...]) -> np.ndarra
     return values
 
 
-@lru_cache(maxsize=1024)
 def chain_matrix(side: int, plan: tuple[AxisOperation, ...]) -> np.ndarray:
     """(side', side) float64: the whole chain is `apply_plan` on the identity."""
+    build = _cached_chain if side * side <= MAX_CACHED_ELEMENTS else _cached_chain.__wrapped__
+    return build(side, plan)
+
+
+@lru_cache(maxsize=256)
+def _cached_chain(side: int, plan: tuple[AxisOperation, ...]) -> np.ndarray:
     matrix = apply_plan(np.eye(side), plan)
     matrix.setflags(write=False)
     return matrix
@@ -85,24 +90,37 @@ def sampling_matrix(source: int, target: int, start: int, stop: int, antialias: 
     return np.maximum(0, 1 - np.abs(np.arange(source) - centres[:, None]))
 
 
-def axis_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool, device: str) -> Tensor | None:
+def axis_matrix(
+    side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool, device: str
+) -> Tensor | None:
     """Chain, resize to `target` and window `start:stop` as one (stop - start, side) float32 matrix; None where that is the identity."""
-    whole = target * side <= MAX_CACHED_ELEMENTS  # then one cached matrix serves every window
-    matrix = _cached_matrix(side, plan, target, antialias, device) if whole else _build(side, plan, target, start, stop, antialias, device)
-    if not whole or matrix is None:
-        return matrix if not whole or (start, stop) == (0, target) else torch.eye(target, device=device)[start:stop]
-    return matrix[start:stop]
+    if target * side > MAX_CACHED_ELEMENTS:
+        return _build(side, plan, target, start, stop, antialias).to(device)
+    matrix, is_identity = _cached_matrix(side, plan, target, antialias, device)
+    if (start, stop) == (0, target):
+        return None if is_identity else matrix
+    return matrix[start:stop]  # one cached matrix serves every window
 
 
 @lru_cache(maxsize=512)
-def _cached_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> Tensor | None:
-    matrix = _build(side, plan, target, 0, target, antialias, device)
-    return None if target == side and torch.equal(matrix, torch.eye(side, device=device)) else matrix
+def _cached_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> tuple[Tensor, bool]:
+    matrix = _build(side, plan, target, 0, target, antialias)
+    return matrix.to(device), target == side and torch.equal(matrix, torch.eye(side))
 
 
-def _build(side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool, device: str) -> Tensor:
-    chain = chain_matrix(side, plan) if plan else None
-    reduced = side if chain is None else len(chain)
-    matrix = sampling_matrix(reduced, target, start, stop, antialias)
-    matrix = matrix if chain is None else matrix @ chain
-    return torch.from_numpy(matrix.astype(np.float32)).to(device)
+def _build(side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool) -> Tensor:
+    matrix = (
+        sampling_matrix(side, target, start, stop, antialias)
+        if not plan
+        else _resample(chain_matrix(side, plan), target, start, stop, antialias)
+    )
+    return torch.from_numpy(matrix.astype(np.float32))
+
+
+def _resample(chain: np.ndarray, target: int, start: int, stop: int, antialias: bool) -> np.ndarray:
+    """Rows `start` to `stop` of the chain's output resized to `target`."""
+    reduced = len(chain)
+    if antialias and reduced > target:
+        return sampling_matrix(reduced, target, start, stop, antialias) @ chain
+    left, right, weight = (part[start:stop] for part in bilinear_positions(reduced, target))
+    return chain[left] + weight[:, None] * (chain[right] - chain[left])

@@ -1,4 +1,4 @@
-"""From a condition and one side of a photograph to what happens along that axis: kernel widths and step sizes (PAPER.md A1, Algorithm 1)."""
+"""What a condition does along one axis of a photograph: kernel widths and step sizes (PAPER.md A1, Algorithm 1)."""
 
 from __future__ import annotations
 

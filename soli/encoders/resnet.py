@@ -41,7 +41,9 @@ class ResNetEncoder(nn.Module):
         if not 1 <= stages <= 4:
             raise SoliError(f"encoder.stages={stages} is not a stage of a ResNet: choose 1, 2, 3 or 4.")
         if finetune_from is not None and not 0 <= finetune_from <= stages:
-            raise SoliError(f"encoder.finetune_from={finetune_from} must be 0 (the stem) to {stages} (the last stage kept), or null for none.")
+            raise SoliError(
+                f"encoder.finetune_from={finetune_from} must be 0 (the stem) to {stages} (the last stage kept), or null for none."
+            )
         if batch_norm == "frozen" and weights is None and finetune_from is not None:
             batch_norm = "trained"  # random weights have no statistics worth keeping
         self.input_size, self.framing, self.finetune_from = input_size, framing, finetune_from
@@ -83,8 +85,14 @@ def _load(network: nn.Module, path: Path, name: str, stages: int, known: dict) -
     unexpected = [key for key in state if key not in expected and not key.endswith("num_batches_tracked")]
     reshaped = [key for key in expected if key in state and state[key].shape != expected[key].shape]
     if missing or unexpected or reshaped:
-        found = [f"{len(keys)} {what} ({keys[0]}, ...)" for what, keys in (("missing", missing), ("unknown", unexpected), ("of another shape", reshaped)) if keys]
-        raise SoliError(f"{path} does not hold the weights of {name} up to stage {stages}: keys {', '.join(found)}. Choose the encoder they belong to.")
+        found = [
+            f"{len(keys)} {what} ({keys[0]}, ...)"
+            for what, keys in (("missing", missing), ("unknown", unexpected), ("of another shape", reshaped))
+            if keys
+        ]
+        raise SoliError(
+            f"{path} does not hold the weights of {name} up to stage {stages}: keys {', '.join(found)}. Choose the encoder they belong to."
+        )
     network.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
@@ -21,7 +23,7 @@ class TinyEncoder(nn.Module):
         super().__init__()
         self.feature_dim, self.input_size, self.framing = feature_dim, input_size, framing
         widths = (3, feature_dim // 4, feature_dim // 2, feature_dim, feature_dim)
-        self.blocks = nn.Sequential(*(_block(before, after) for before, after in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_block(before, after) for before, after in pairwise(widths)))
 
     def forward(self, images: Tensor) -> Tensor:
         grid = self.blocks(images * 2 - 1)  # (N, D, h, w)

@@ -16,7 +16,7 @@ from soli.model import Captioner
 
 @dataclass
 class Rung:
-    """What came out at one condition: a caption per photograph, and the median size (height, width) of the degraded photographs in pixels."""
+    """What came out at one condition: a caption per photograph, and the sizes (height, width) of the degraded photographs in pixels."""
 
     condition: str
     captions: list[str] = field(default_factory=list)
@@ -44,7 +44,9 @@ def climb(
     model.eval()
     rungs = [Rung(degradation.spec) for degradation in degradations]
     plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(0, len(data), batch_size)]
-    for batch in tqdm(batches(data, plan, workers), total=len(plan), desc="captions", unit="batch", disable=not progress, dynamic_ncols=True):
+    for batch in tqdm(
+        batches(data, plan, workers), total=len(plan), desc="captions", unit="batch", disable=not progress, dynamic_ncols=True
+    ):
         for rung, degradation in zip(rungs, degradations, strict=True):
             rung.sizes += [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
             with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -15,7 +15,10 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(len(line[index]) for line in [columns, *cells]) for index in range(len(columns))]
 
     def line(values: Sequence[str]) -> str:
-        return "  ".join(value.ljust(width) if index == 0 else value.rjust(width) for index, (value, width) in enumerate(zip(values, widths, strict=True)))
+        return "  ".join(
+            value.ljust(width) if index == 0 else value.rjust(width)
+            for index, (value, width) in enumerate(zip(values, widths, strict=True))
+        )
 
     return "\n".join([line(columns), "  ".join("-" * width for width in widths), *map(line, cells)])
 

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from soli.interfaces import SoliError
 
+LAST, BEST = "last.safetensors", "best.safetensors"
+
 
 @dataclass
 class Progress:
@@ -51,7 +53,9 @@ def save_checkpoint(path: Path, model: nn.Module, progress: Progress, optimizer:
     except (OSError, SafetensorError) as reason:
         temporary.unlink(missing_ok=True)
         kept = "the previous one is untouched" if path.exists() else "there is no earlier one"
-        raise SoliError(f"The checkpoint {path} could not be written ({reason}); {kept}. Free some space or give another run_dir, then resume.") from reason
+        raise SoliError(
+            f"The checkpoint {path} could not be written ({reason}); {kept}. Free some space or give another run_dir, then resume."
+        ) from reason
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
@@ -62,12 +66,20 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     tensors, progress = _read(path)
     weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     expected = model.state_dict()
-    wrong = [name for name in expected.keys() | weights.keys() if name not in expected or name not in weights or expected[name].shape != weights[name].shape]
+    wrong = [
+        name
+        for name in expected.keys() | weights.keys()
+        if name not in expected or name not in weights or expected[name].shape != weights[name].shape
+    ]
     if wrong:
-        raise SoliError(f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config it was trained with.")
+        raise SoliError(
+            f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config it was trained with."
+        )
     model.load_state_dict(weights)
     if optimizer is not None:
-        _restore_optimizer(model, optimizer, {name.removeprefix("optimizer."): tensor for name, tensor in tensors.items() if name.startswith("optimizer.")})
+        _restore_optimizer(
+            model, optimizer, {name.removeprefix("optimizer."): tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
+        )
     return progress
 
 
@@ -105,6 +117,10 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             suffix = f".{names[id(parameter)]}"
-            state = {name.removesuffix(suffix): tensor for name, tensor in tensors.items() if name.endswith(suffix) and "." not in name.removesuffix(suffix)}
+            state = {
+                name.removesuffix(suffix): tensor
+                for name, tensor in tensors.items()
+                if name.endswith(suffix) and "." not in name.removesuffix(suffix)
+            }
             if state:
                 optimizer.state[parameter] = {key: value if key == "step" else value.to(parameter.device) for key, value in state.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from soli.degradations import parse
 from soli.interfaces import SoliError
 from soli.losses import AttentionLoss, CaptionLoss
 from soli.model import Captioner
-from soli.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, read_progress, save_checkpoint
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
 from soli.training.schedule import check_phases, learning_rate, parameter_groups
@@ -33,101 +34,134 @@ def train(model: Captioner, data: CaptionedImages, recipe: Recipe, folder: Path,
     KeyboardInterrupt. Raises SoliError for impossible phases and for a loss or gradient that is not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model)
-    last, device = folder / "last.safetensors", model.device
-    progress = read_progress(last) if resume else Progress()
-    caption_loss, attention_loss = CaptionLoss(model.tokenizer.pad_id), AttentionLoss()
-    max_steps = recipe.runtime.max_steps or float("inf")
-
+    progress = read_progress(folder / LAST) if resume else Progress()
     with MetricsLog(folder, recipe.logging.tensorboard, progress.step if resume else None) as log, StopRequest() as stop:
+        run = _Run(model, data, recipe, folder, log, stop, progress)
         for number, (name, phase) in enumerate(recipe.phases.items()):
             if number < progress.phase or progress.finished:
                 continue
             optimizer = torch.optim.AdamW(parameter_groups(model, phase, recipe.optimizer), lr=recipe.optimizer.lr)
-            modes = {part: part.training for part in model.modules()}
             if resume and number == progress.phase:
-                load_checkpoint(last, model, optimizer)
-            first_step, num_steps = _span(progress, phase, data, recipe)
-            weights = {loss: weight for loss, weight in phase.losses.items() if weight > 0}
-            degradations = [parse(condition, reference_side=data.dataset.reference_side) for condition in phase.conditions]
-
-            while progress.epoch < phase.epochs and progress.step < max_steps:
-                order = epoch_order(len(data), recipe.seed, progress.epoch)
-                plan = [order[first : first + recipe.loader.batch_size] for first in range(0, len(order), recipe.loader.batch_size)]
-                bar = tqdm(total=len(plan), initial=progress.batch, desc=f"{name} {progress.epoch + 1}/{phase.epochs}", unit="step", dynamic_ncols=True)
-                started = time.perf_counter()
-                for batch in batches(data, plan[progress.batch :], recipe.runtime.workers):
-                    torch.manual_seed(randomness(recipe.seed, "step", progress.step).getrandbits(63))  # dropout: a function of the step
-                    for group in optimizer.param_groups:
-                        group["lr"] = group["factor"] * learning_rate(recipe.optimizer, progress.step - first_step, num_steps)
-
-                    image_ids = [data.examples[index].image_id for index in batch.indices]
-                    views = draw_views(batch.images, image_ids, degradations, model.framing, recipe.seed, progress.epoch)
-                    images, tokens = model.render(batch.images, *views), batch.tokens.to(device)  # (N, 3, S, S), (N, C, T)
-                    inputs, targets = tokens[..., :-1], tokens[..., 1:]
-                    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.runtime.precision == "bf16"):
-                        features = model.encoder(images)  # (N, L, D)
-                        logits, attention = model.decoder(features, inputs, return_attention=True)  # (N, C, T, K), (N, C, T, L)
-                    terms: dict[str, Tensor] = {}
-                    if "caption" in weights:
-                        terms["caption"] = caption_loss(logits.float(), targets)
-                    if "attention" in weights:
-                        terms["attention"] = attention_loss(attention.float(), targets != model.tokenizer.pad_id)
-                    loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                    norm = _gradient_norm(model, recipe.optimizer.clip_norm)
-                    _stop_unless_finite({"loss": loss, **terms, "gradient norm": norm}, progress.step, last)
-                    optimizer.step()
-                    progress.step, progress.batch = progress.step + 1, progress.batch + 1
-
-                    bar.update()
-                    # once in a while: log
-                    if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
-                        figures = {"loss": loss.item(), **{term: value.item() for term, value in terms.items()}}
-                        rate = len(batch.images) / (time.perf_counter() - started)
-                        bar.set_postfix({**{key: f"{value:.3f}" for key, value in figures.items()}, "img/s": f"{rate:.0f}"})
-                        rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
-                        log.write(progress.step, kind="train", phase=name, epoch=progress.epoch, **figures, gradient_norm=norm.item(), **rates, images_per_second=rate)
-                    started = time.perf_counter()
-                    if stop.requested:
-                        bar.close()
-                        save_checkpoint(last, model, progress, optimizer)
-                        raise KeyboardInterrupt(f"stopped by {stop.requested} after step {progress.step}; continue with resume={folder}")
-                    if progress.step >= max_steps:
-                        break
-                bar.close()
-
-                # once an epoch: validate, keep the best, save
-                if progress.batch >= len(plan):
-                    progress.epoch, progress.batch = progress.epoch + 1, 0
-                if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or progress.step >= max_steps:
-                    scores = validate()
-                    _keep_best(model, folder, progress, scores, recipe.validation.metric)
-                    log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
-                    tqdm.write(f"{name} epoch {progress.epoch}: " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
-                    for part, mode in modes.items():
-                        part.training = mode
-                patience = recipe.validation.patience
-                if patience is not None and progress.validations_without_gain >= patience:
-                    tqdm.write(f"{name}: no gain in {patience} validations, the phase ends here.")
+                load_checkpoint(folder / LAST, model, optimizer)
+            while progress.epoch < phase.epochs and not run.is_over:
+                _train_epoch(run, name, phase, optimizer)
+                if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
+                    _validate(run, name, validate)
+                if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
+                    tqdm.write(f"{name}: no gain in {recipe.validation.patience} validations, the phase ends here.")
                     break
-                save_checkpoint(last, model, progress, optimizer)
+                if progress.epoch < phase.epochs:
+                    save_checkpoint(folder / LAST, model, progress, optimizer)
             progress.phase, progress.epoch, progress.batch, progress.validations_without_gain = number + 1, 0, 0, 0
-            progress.finished = progress.phase == len(recipe.phases) or progress.step >= max_steps
-            save_checkpoint(last, model, progress)
+            progress.finished = progress.phase == len(recipe.phases) or run.is_over
+            save_checkpoint(folder / LAST, model, progress)
     return progress
 
 
-def _span(progress: Progress, phase: Phase, data: CaptionedImages, recipe: Recipe) -> tuple[int, int]:
+@dataclass
+class _Run:
+    """What all steps of a training share."""
+
+    model: Captioner
+    data: CaptionedImages
+    recipe: Recipe
+    folder: Path
+    log: MetricsLog
+    stop: StopRequest
+    progress: Progress
+
+    @property
+    def is_over(self) -> bool:
+        return self.recipe.runtime.max_steps is not None and self.progress.step >= self.recipe.runtime.max_steps
+
+
+def _train_epoch(run: _Run, name: str, phase: Phase, optimizer: torch.optim.Optimizer) -> None:
+    """The steps of the present epoch, from the batch on at which it was left."""
+    model, data, recipe, progress = run.model, run.data, run.recipe, run.progress
+    device, pad_id = model.device, model.tokenizer.pad_id
+    order = epoch_order(len(data), recipe.seed, progress.epoch)
+    plan = [order[first : first + recipe.loader.batch_size] for first in range(0, len(order), recipe.loader.batch_size)]
+    degradations = [parse(condition, recipe.mode, data.dataset.reference_side) for condition in phase.conditions]
+    weights = {loss: weight for loss, weight in phase.losses.items() if weight > 0}
+    caption_loss, attention_loss = CaptionLoss(pad_id), AttentionLoss()
+    first_step, num_steps = _span(progress, phase, len(plan), recipe)
+    bar = tqdm(total=len(plan), initial=progress.batch, desc=f"{name} {progress.epoch + 1}/{phase.epochs}", unit="step", dynamic_ncols=True)
+    started = time.perf_counter()
+
+    for batch in batches(data, plan[progress.batch :], recipe.runtime.workers):
+        torch.manual_seed(randomness(recipe.seed, "step", progress.step).getrandbits(63))  # dropout is a function of the step
+        for group in optimizer.param_groups:
+            group["lr"] = group["factor"] * learning_rate(recipe.optimizer, progress.step - first_step, num_steps)
+
+        image_ids = [data.examples[index].image_id for index in batch.indices]
+        views = draw_views(batch.images, image_ids, degradations, model.framing, recipe.seed, progress.epoch)
+        images, tokens = model.render(batch.images, *views), batch.tokens.to(device, non_blocking=True)  # (N, 3, S, S), (N, C, T)
+        targets = tokens[..., 1:]
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.runtime.precision == "bf16"):
+            features = model.encoder(images)  # (N, L, D)
+            logits, attention = model.decoder(features, tokens[..., :-1], return_attention=True)  # (N, C, T, K), (N, C, T, L)
+        terms: dict[str, Tensor] = {}
+        if "caption" in weights:
+            terms["caption"] = caption_loss(logits.float(), targets)
+        if "attention" in weights:
+            terms["attention"] = attention_loss(attention.float(), targets != pad_id)
+        loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = _clip_gradients(model, recipe.optimizer.clip_norm)
+        _stop_unless_finite({**terms, "loss": loss, "gradient norm": norm}, progress.step, run.folder / LAST)
+        optimizer.step()
+        progress.step, progress.batch = progress.step + 1, progress.batch + 1
+        bar.update()
+
+        # once in a while: log
+        if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
+            figures = {"loss": loss.item(), **{term: value.item() for term, value in terms.items()}}
+            rate = len(batch.images) / (time.perf_counter() - started)
+            rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
+            bar.set_postfix({**{key: f"{value:.3f}" for key, value in figures.items()}, "img/s": f"{rate:.0f}"})
+            where = {"kind": "train", "phase": name, "epoch": progress.epoch}
+            run.log.write(progress.step, **where, **figures, gradient_norm=norm.item(), **rates, images_per_second=rate)
+        started = time.perf_counter()
+
+        # when asked to: stop, with everything saved
+        if run.stop.requested:
+            bar.close()
+            save_checkpoint(run.folder / LAST, model, progress, optimizer)
+            raise KeyboardInterrupt(f"Stopped by {run.stop.requested} after step {progress.step}; continue with resume={run.folder}")
+        if run.is_over:
+            break
+    bar.close()
+    if progress.batch >= len(plan):
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+
+
+def _validate(run: _Run, name: str, validate: Validate) -> None:
+    """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
+    modes = {part: part.training for part in run.model.modules()}
+    scores, progress, metric = validate(), run.progress, run.recipe.validation.metric
+    for part, mode in modes.items():
+        part.training = mode
+    if metric not in scores:
+        raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
+    if progress.best_score is None or scores[metric] > progress.best_score:
+        progress.best_score, progress.validations_without_gain = scores[metric], 0
+        save_checkpoint(run.folder / BEST, run.model, progress)
+    else:
+        progress.validations_without_gain += 1
+    run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
+    tqdm.write(f"{name}, after epoch {progress.epoch}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+
+
+def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe) -> tuple[int, int]:
     """The step at which the present phase began, and how many steps it takes: what its learning rate depends on."""
-    steps_per_epoch = -(-len(data) // recipe.loader.batch_size)
     first_step = progress.step - progress.epoch * steps_per_epoch - progress.batch
     num_steps = phase.epochs * steps_per_epoch
     return first_step, min(num_steps, recipe.runtime.max_steps - first_step) if recipe.runtime.max_steps else num_steps
 
 
-def _gradient_norm(model: nn.Module, clip_norm: float | None) -> Tensor:
-    """The total norm of all gradients, which are clipped to `clip_norm` if given."""
+def _clip_gradients(model: nn.Module, clip_norm: float | None) -> Tensor:
+    """The total norm of all gradients, which are then clipped to `clip_norm` if given."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
     return nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf"))
 
@@ -135,15 +169,5 @@ def _gradient_norm(model: nn.Module, clip_norm: float | None) -> Tensor:
 def _stop_unless_finite(figures: Mapping[str, Tensor], step: int, last: Path) -> None:
     for name, value in figures.items():
         if not torch.isfinite(value):
-            kept = f"the weights of the last checkpoint are in {last}" if last.exists() else "no checkpoint was saved yet"
-            raise SoliError(f"The {name} is {value.item()} at step {step}: training stops; {kept}. A lower optimizer.lr or optimizer.clip_norm may help.")
-
-
-def _keep_best(model: nn.Module, folder: Path, progress: Progress, scores: Mapping[str, float], metric: str) -> None:
-    if metric not in scores:
-        raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
-    if progress.best_score is None or scores[metric] > progress.best_score:
-        progress.best_score, progress.validations_without_gain = scores[metric], 0
-        save_checkpoint(folder / "best.safetensors", model, progress)
-    else:
-        progress.validations_without_gain += 1
+            kept = f"the last checkpoint is {last}" if last.exists() else "no checkpoint was saved yet"
+            raise SoliError(f"The {name} is {value.item()} at step {step}: training stops; {kept}. Try a lower optimizer.lr or clip_norm.")

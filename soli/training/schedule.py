@@ -54,13 +54,17 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
             part.train()
             parameters |= {id(parameter): parameter for parameter in part.parameters() if id(parameter) not in taken}
         taken |= set(parameters)
-        groups.append({"name": name, "params": list(parameters.values()), "factor": phase.train[name], "weight_decay": settings.weight_decay})
+        groups.append(
+            {"name": name, "params": list(parameters.values()), "factor": phase.train[name], "weight_decay": settings.weight_decay}
+        )
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
     groups = [group for group in groups if group["params"]]
     if not groups:
-        raise SoliError(f"None of {', '.join(phase.train)} has a parameter that may train: raise encoder.finetune_from, or name another module.")
+        raise SoliError(
+            f"None of {', '.join(phase.train)} has a parameter that may train: raise encoder.finetune_from, or name another module."
+        )
     return groups
 
 

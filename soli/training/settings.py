@@ -92,6 +92,7 @@ class Recipe:
 
     phases: dict[str, Phase]
     seed: int = 0
+    mode: Literal["matrix", "uint8_exact"] = "matrix"
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)

@@ -16,11 +16,18 @@ def randomness(*parts: object) -> random.Random:
 
 
 def draw_views(
-    photographs: Sequence[Tensor], image_ids: Sequence[str], conditions: Sequence[Degradation], framing: Framing, seed: int, epoch: int, view: int = 0
+    photographs: Sequence[Tensor],
+    image_ids: Sequence[str],
+    conditions: Sequence[Degradation],
+    framing: Framing,
+    seed: int,
+    epoch: int,
+    view: int = 0,
 ) -> tuple[list[Degradation], list[Frame]]:
     """A condition for each photograph (3, Hi, Wi), and its window; all views of a photograph share the window."""
     degradations = [randomness(seed, "condition", image, epoch, view).choice(conditions) for image in image_ids]
     frames = [
-        framing.frame(*photograph.shape[1:], randomness(seed, "frame", image, epoch)) for photograph, image in zip(photographs, image_ids, strict=True)
+        framing.frame(*photograph.shape[1:], randomness(seed, "frame", image, epoch))
+        for photograph, image in zip(photographs, image_ids, strict=True)
     ]
     return degradations, frames

@@ -13,7 +13,9 @@ WORDS = ("<pad>", "<start>", "<end>", "<unk>", *(f"word{index}" for index in ran
 
 
 def decoder(**changes):
-    return AttentionLSTM(**{"feature_dim": 12, "vocabulary": WORDS, "embedding_dim": 6, "hidden_dim": 10, "attention_dim": 8, "dropout": 0.0, **changes}).eval()
+    return AttentionLSTM(
+        **{"feature_dim": 12, "vocabulary": WORDS, "embedding_dim": 6, "hidden_dim": 10, "attention_dim": 8, "dropout": 0.0, **changes}
+    ).eval()
 
 
 def published_way(model: AttentionLSTM, features, tokens):
@@ -24,7 +26,10 @@ def published_way(model: AttentionLSTM, features, tokens):
         hidden, cell = torch.tanh(model.initial.weight @ places.mean(0) + model.initial.bias).chunk(2)
         for token in tokens[row]:
             scores = torch.stack(
-                [model.score.weight[0] @ torch.tanh(model.key.weight @ place + model.key.bias + model.query.weight @ hidden) for place in places]
+                [
+                    model.score.weight[0] @ torch.tanh(model.key.weight @ place + model.key.bias + model.query.weight @ hidden)
+                    for place in places
+                ]
             )
             alpha = scores.exp() / scores.exp().sum()
             context = torch.zeros(places.shape[1])
@@ -109,7 +114,9 @@ def test_a_word_does_not_see_the_words_after_it():
 def test_the_first_loss_is_close_to_log_k():
     words = WORDS[:4] + tuple(f"w{index}" for index in range(2996))
     model = AttentionLSTM(feature_dim=64, vocabulary=words, embedding_dim=50, hidden_dim=256, attention_dim=256)
-    loss = functional.cross_entropy(model(torch.randn(8, 49, 64), torch.randint(0, 3000, (8, 12))).flatten(0, 1), torch.randint(0, 3000, (96,)))
+    loss = functional.cross_entropy(
+        model(torch.randn(8, 49, 64), torch.randint(0, 3000, (8, 12))).flatten(0, 1), torch.randint(0, 3000, (96,))
+    )
     assert abs(loss.item() / math.log(3000) - 1) < 0.05
 
 

@@ -60,7 +60,9 @@ def test_the_real_weights_load_and_tell_photographs_apart(weights_root, native_r
     from soli.datasets import read_photograph
 
     encoder = ResNetEncoder("resnet18", str(weights_root / "resnet18-imagenet-stem-to-layer3-bnfolded.pth"), stages=3).eval()
-    images = [torch.from_numpy(read_photograph(path)).permute(2, 0, 1).float()[None] / 255 for path in sorted(native_root.glob("*.jpg"))[:6]]
+    images = [
+        torch.from_numpy(read_photograph(path)).permute(2, 0, 1).float()[None] / 255 for path in sorted(native_root.glob("*.jpg"))[:6]
+    ]
     with torch.no_grad():
         embeddings = torch.stack([encoder(image).mean(1)[0] for image in images])
         repeated = encoder(images[0]).mean(1)[0]

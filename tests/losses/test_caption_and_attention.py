@@ -40,7 +40,9 @@ def test_the_attention_loss_equals_its_loop():
     for image in range(2):
         for caption in range(3):
             if is_word[image, caption].any():
-                sums = [sum(float(attention[image, caption, t, place]) for t in range(5) if is_word[image, caption, t]) for place in range(4)]
+                sums = [
+                    sum(float(attention[image, caption, t, place]) for t in range(5) if is_word[image, caption, t]) for place in range(4)
+                ]
                 per_caption.append(sum((1 - value) ** 2 for value in sums) / 4)
     assert math.isclose(AttentionLoss()(attention, is_word).item(), sum(per_caption) / len(per_caption), rel_tol=1e-5)
 

@@ -1,0 +1,159 @@
+"""Every key and value of a config, and every override, against what is allowed; the first mistake is a SoliError with its remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra.core.override_parser.types import Override, OverrideType
+
+from soli.configuration.kinds import accepts, choices, describe, members, show
+from soli.configuration.schema import Part
+from soli.configuration.targets import find_target, parameters
+from soli.interfaces import SoliError
+from soli.spelling import closest, nearest
+
+
+def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
+    """Raises SoliError for what is no plain `key=value`: deletions, several values, renamed groups. `groups`: the choices of each."""
+    given, key = override.input_line, override.key_or_group
+    if override.type is OverrideType.DEL:
+        raise SoliError(f"{given}: nothing can be left out of the config. Give {key} another value, for example {key}=null where null is allowed.")
+    if override.is_sweep_override():
+        raise SoliError(f"{given} gives several values: add --multirun to run a job for each, or write a list as {key}=[a,b].")
+    if override.package is not None:
+        raise SoliError(f"{given}: a group cannot move elsewhere. Write {key}=<choice>{_listed(groups.get(key, []))}.")
+    if override.type is OverrideType.ADD and key in groups:
+        raise SoliError(f"{given}: {key} is there already, leave out the +.")
+
+
+def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) -> None:
+    """Raises SoliError for a choice that the group does not have."""
+    value = override.value()
+    if value in allowed or (value is None and may_be_null):
+        return
+    null = ", or null for none" if may_be_null else ""
+    wanted = nearest(value, allowed) if isinstance(value, str) else ""
+    raise SoliError(
+        f"{override.input_line}: {override.key_or_group} has no choice {show(value)}{wanted}. Choose one of {', '.join(allowed)}{null}."
+    )
+
+
+def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str]) -> None:
+    """Raises SoliError for keys that `config`, composed from the groups alone, does not have."""
+    known = dict(_paths(config))
+    for key in (override.key_or_group, *(path for path, _ in _paths(override.value(), override.key_or_group))):
+        if key not in known:
+            raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}")
+    if override.type is OverrideType.ADD:
+        raise SoliError(f"{override.input_line}: {override.key_or_group} is there already, leave out the +.")
+
+
+def check_values(value: Any, kind: Any, key: str = "") -> None:
+    """Raises SoliError for what in `value` does not fit `kind`: a settings class, Part, or any annotation.
+
+    Missing values (???) and interpolations pass: they are looked at when everything is known.
+    """
+    if isinstance(value, str) and (value == "???" or "${" in value):
+        return
+    section = next((member for member in members(kind) if _is_section(member)), None)
+    if section is None or (value is None and accepts(value, kind)):
+        if not _fits(value, kind):
+            raise SoliError(_wrong_value(key, value, kind))
+        return
+    if not isinstance(value, Mapping):
+        raise SoliError(f"{key}={show(value)} is not a section of keys: set them one by one, as {key}.<key>=<value>.")
+    fields, takes_others = _fields(value, section, key)
+    for name, item in value.items():
+        path = f"{key}.{name}" if key else str(name)
+        if name in fields:
+            check_values(item, fields[name], path)
+        elif not takes_others:
+            raise SoliError(f"{path}={show(item)}: there is no key {path}{nearest(str(name), fields)}. {key or 'The config'} takes {_list(fields)}.")
+
+
+def check_complete(config: Mapping[str, Any], kind: Any) -> None:
+    """Raises SoliError that names all keys that still have no value."""
+    missing = [key for key, value in _paths(config) if isinstance(value, str) and value == "???"]
+    if missing:
+        remedies = [f"{key}=<value>{_or_null(config, kind, key)}" for key in missing]
+        raise SoliError(f"{', '.join(missing)} must be given: add {' '.join(remedies)}.")
+
+
+def _or_null(config: Mapping[str, Any], kind: Any, key: str) -> str:
+    for name in key.split("."):
+        section = next((member for member in members(kind) if _is_section(member)), None)
+        if section is None:
+            return ""
+        kind, config = _fields(config, section, key)[0].get(name), config[name]
+    return f" (or {key}=null)" if accepts(None, kind) else ""
+
+
+def _is_section(kind: Any) -> bool:
+    return kind is Part or dataclasses.is_dataclass(kind) or (get_origin(kind) is dict and _is_section(get_args(kind)[1])) or kind == dict[str, float]
+
+
+def _fields(value: Mapping[str, Any], section: Any, key: str) -> tuple[dict[str, Any], bool]:
+    """The kind of each key that a section may have, and whether it may have others too."""
+    if section is Part:
+        try:
+            named, takes_others = parameters(find_target(value.get("_target_")))
+        except SoliError as reason:
+            raise SoliError(f"{key}.{reason}") from reason
+        return {"_target_": str, **named}, takes_others
+    if get_origin(section) is dict:
+        return dict.fromkeys(value, get_args(section)[1]), False
+    return get_type_hints(section), False
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """`accepts`, where an item of a list may be an interpolation."""
+    if isinstance(value, list):
+        value = [item for item in value if not (isinstance(item, str) and "${" in item)]
+    return accepts(value, kind)
+
+
+def _wrong_value(key: str, value: Any, kind: Any) -> str:
+    wanted = nearest(value, choices(kind)) if isinstance(value, str) else ""
+    is_scalar = isinstance(value, bool | int | float)
+    quote = f" To pass {show(value)} as text, quote it: \"{key}='{show(value)}'\"." if is_scalar and accepts("", kind) else ""
+    return f"{key}={show(value)} must be {describe(kind)}{wanted}.{quote}"
+
+
+def _unknown(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
+    """`there is no key optimizer.lrr (did you mean optimizer.lr?). optimizer has lr, ...`"""
+    parent, _, tail = key.rpartition(".")
+    siblings = {path.rpartition(".")[2]: path for path in known if path.rpartition(".")[0] == parent}
+    near = closest(tail, siblings)
+    namesakes = [path for path in known if path.rpartition(".")[2] == tail]
+    if near is not None:
+        wanted = [siblings[near]]
+    elif namesakes:
+        wanted = namesakes
+    else:
+        tails = {path.rpartition(".")[2]: path for path in known}
+        wanted = [found for found in (closest(key, known) or tails.get(closest(tail, tails) or ""),) if found]
+    phrase = f" (did you mean {' or '.join(wanted[:3])}?)" if wanted else ""
+    if parent and parent in known:
+        return f"there is no key {key}{phrase}. {parent} has {_list(siblings)}."
+    top = [path for path in known if "." not in path and path not in groups]
+    listed = f"Groups: {_list(groups)}; keys: {_list(top)}" if groups else f"Keys: {_list(top)}"
+    return f"there is no {'group or ' if groups else ''}key {key}{phrase}. {listed}."
+
+
+def _paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key below a mapping with its value, sections included."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            path = f"{prefix}.{name}" if prefix else str(name)
+            yield path, item
+            yield from _paths(item, path)
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(str, names)) or "none"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f": {', '.join(names)}" if names else ""

@@ -1,0 +1,105 @@
+"""What each command's config may hold: a class per yaml file of configs/, its annotations being the types that values are checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from soli.training.settings import (
+    GenerationSettings,
+    LoaderSettings,
+    LoggingSettings,
+    OptimizerSettings,
+    Phase,
+    RuntimeSettings,
+    ValidationSettings,
+    VocabularySettings,
+)
+
+
+class Part:
+    """A section with a `_target_`: its other keys are arguments of that callable."""
+
+
+@dataclass(frozen=True)
+class DegradationChoice:
+    """configs/degradation: the conditions of evaluation, and how they are computed."""
+
+    conditions: list[str]
+    mode: Literal["matrix", "uint8_exact"]
+
+
+@dataclass(frozen=True)
+class VariantChoice:
+    """configs/variant: the phases in order."""
+
+    phases: dict[str, Phase]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """configs/train.yaml."""
+
+    dataset: Part
+    encoder: Part
+    decoder: Part
+    degradation: DegradationChoice
+    variant: VariantChoice
+    runtime: RuntimeSettings
+    seed: int
+    run_dir: str | None
+    resume: str | None
+    vocabulary: VocabularySettings
+    loader: LoaderSettings
+    optimizer: OptimizerSettings
+    validation: ValidationSettings
+    generation: GenerationSettings
+    logging: LoggingSettings
+
+
+@dataclass(frozen=True)
+class DatasetChanges:
+    """What evaluation may change of a run's dataset; null: as in the run."""
+
+    root: str | None
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class GenerationChanges:
+    """GenerationSettings; null: as in the run."""
+
+    num_beams: int | None
+    max_tokens: int | None
+    length_penalty: float | None
+    batch_size: int | None
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """configs/evaluate.yaml."""
+
+    run: str
+    split: str
+    checkpoint: Literal["best", "last"]
+    conditions: list[str] | None
+    metrics: list[str]
+    dataset: DatasetChanges
+    generation: GenerationChanges
+    runtime: RuntimeSettings
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """configs/caption.yaml."""
+
+    run: str
+    images: list[str]
+    checkpoint: Literal["best", "last"]
+    condition: str | None
+    json: bool
+    generation: GenerationChanges
+    runtime: RuntimeSettings
+
+
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "caption": CaptionConfig}

@@ -1,0 +1,105 @@
+"""From a config's `_target_` to the object it describes. Only what soli defines itself is ever called."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from omegaconf import OmegaConf
+
+from soli.configuration.kinds import show
+from soli.interfaces import SoliError
+from soli.spelling import nearest
+
+
+def build(node: Mapping[str, Any], **extra: Any) -> Any:
+    """`node["_target_"]` called with the other keys of `node` and with `extra`, all as plain Python containers.
+
+    Raises SoliError for a target that soli does not define, and for keys that are unknown, missing or given twice.
+    """
+    arguments = {str(key): _plain(value) for key, value in _items(node)}
+    target = arguments.pop("_target_", None)
+    function = find_target(target)
+    twice = sorted(arguments.keys() & extra.keys())
+    if twice:
+        raise SoliError(f"{target}: {', '.join(twice)} comes from soli itself. Leave it out of the config.")
+    _check_names(str(target), function, {**arguments, **extra})
+    return function(**arguments, **extra)
+
+
+def find_target(target: object) -> Callable[..., Any]:
+    """The callable of soli with this dotted name. Raises SoliError when there is none, or it was defined elsewhere."""
+    allowed = "It must be the full name of a class or function of soli, for example soli.encoders.ResNetEncoder."
+    if not isinstance(target, str) or target.split(".")[0] != "soli":
+        raise SoliError(f"_target_={show(target)} is not a part of soli. {allowed}")
+    found: Any = importlib.import_module("soli")
+    for position, name in enumerate(target.split(".")[1:], start=1):
+        here, found = found, _member(found, name)
+        if found is None:
+            before = ".".join(target.split(".")[:position])
+            raise SoliError(f"_target_={target}: {before} has no {name}{nearest(name, _parts(here))}. {allowed}")
+    if isinstance(found, ModuleType) or not callable(found) or not _is_ours(getattr(found, "__module__", None)):
+        raise SoliError(f"_target_={target} is refused: it is no class or function that soli defines. {allowed}")
+    return found
+
+
+def parameters(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+    """The annotation of every keyword that `function` takes (Any where it has none), and whether it takes others too."""
+    hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    found = inspect.signature(function).parameters.values()
+    named = {one.name: hints.get(one.name, Any) for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return named, any(one.kind is one.VAR_KEYWORD for one in found)
+
+
+def _member(parent: Any, name: str) -> Any:
+    """An attribute, or a module of soli that is not imported yet; None when there is neither."""
+    if hasattr(parent, name):
+        return getattr(parent, name)
+    if not (isinstance(parent, ModuleType) and _is_ours(parent.__name__)) or not name:
+        return None
+    module = f"{parent.__name__}.{name}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as reason:
+        if reason.name not in (module, parent.__name__):
+            raise
+        return None
+
+
+def _parts(parent: Any) -> list[str]:
+    """Names in `parent` that a target could mean."""
+    return [name for name, value in vars(parent).items() if _is_ours(getattr(value, "__module__", getattr(value, "__name__", None)))]
+
+
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and module.split(".")[0] == "soli"
+
+
+def _check_names(target: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    names, takes_others = parameters(function)
+    listed = f"It takes {', '.join(names) or 'no arguments'}."
+    for name, value in arguments.items():
+        if name not in names and not takes_others:
+            raise SoliError(f"{target} has no argument {name}{nearest(name, names)}. {listed}")
+        if isinstance(value, str) and value == "???":
+            raise SoliError(f"{target}: {name} has no value. Give it one.")
+    required = [one.name for one in inspect.signature(function).parameters.values() if one.default is one.empty and one.name in names]
+    missing = [name for name in required if name not in arguments]
+    if missing:
+        raise SoliError(f"{target} needs {', '.join(missing)}. {listed}")
+
+
+def _items(node: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    return list(_plain(node).items()) if OmegaConf.is_config(node) else list(node.items())
+
+
+def _plain(value: Any) -> Any:
+    """`value` with Python's containers in place of Hydra's, at every depth."""
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

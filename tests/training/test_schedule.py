@@ -1,0 +1,87 @@
+"""Phases as data: what trains, what is frozen, and what is refused."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from soli.interfaces import SoliError
+from soli.training.schedule import check_phases, learning_rate, parameter_groups
+from soli.training.settings import OptimizerSettings, Phase
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+        self.decoder = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+
+
+def phase(**changes):
+    return Phase(**{"epochs": 1, "train": {"decoder": 1.0}, "losses": {"caption": 1.0}, **changes})
+
+
+def test_what_is_not_named_is_frozen_and_in_eval_mode():
+    model = Model().train()
+    groups = parameter_groups(model, phase(), OptimizerSettings())
+    assert [group["name"] for group in groups] == ["decoder"]
+    assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+    assert all(parameter.requires_grad for parameter in model.decoder.parameters())
+    assert not any(part.training for part in model.encoder.modules()) and model.decoder[1].training
+
+
+def test_frozen_statistics_stay_to_the_bit():
+    model = Model()
+    parameter_groups(model, phase(), OptimizerSettings())
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    model.encoder(torch.randn(8, 3, 9, 9))
+    assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
+
+
+def test_a_factor_of_zero_means_absent():
+    groups = parameter_groups(Model(), phase(train={"encoder": 0.0, "decoder": 1.0}), OptimizerSettings())
+    assert [group["name"] for group in groups] == ["decoder"]
+
+
+def test_a_parameter_under_two_names_belongs_to_the_more_specific_one():
+    model = Model()
+    groups = {
+        group["name"]: group for group in parameter_groups(model, phase(train={"encoder": 1.0, "encoder.0": 0.1}), OptimizerSettings())
+    }
+    assert {id(parameter) for parameter in groups["encoder.0"]["params"]} == {id(parameter) for parameter in model.encoder[0].parameters()}
+    assert groups["encoder.0"]["factor"] == 0.1 and len(groups["encoder"]["params"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        ({}, "no phases"),
+        ({"caption": phase(train={"decodr": 1.0})}, r"decodr.*decoder"),
+        ({"caption": phase(losses={"captoin": 1.0})}, r"captoin.*caption"),
+        ({"caption": phase(losses={"caption": 0.0})}, r"losses has no entry above 0"),
+        ({"caption": phase(train={"encoder": 0.0})}, r"train has no entry above 0"),
+        ({"caption": phase(losses={"caption": -1.0})}, r"at least 0"),
+        ({"caption": phase(losses={"caption": math.nan})}, r"finite"),
+        ({"caption": phase(epochs=0)}, r"epochs=0"),
+        ({"caption": phase(conditions=[])}, r"conditions is empty"),
+    ],
+)
+def test_impossible_phases_are_refused_by_name(phases, message):
+    with pytest.raises(SoliError, match=message):
+        check_phases(phases, Model())
+
+
+def test_training_only_what_may_not_train_is_an_error():
+    model = Model()
+    model.encoder.finetuned_parts = lambda: []
+    with pytest.raises(SoliError, match="finetune_from"):
+        parameter_groups(model, phase(train={"encoder": 1.0}), OptimizerSettings())
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
+    settings = OptimizerSettings(lr=2.0, warmup_steps=4)
+    rates = [learning_rate(settings, step, 24) for step in range(24)]
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0] and rates[4] == 2.0
+    assert math.isclose(rates[14], 1.0) and 0 < rates[23] < 0.05 and rates[4:] == sorted(rates[4:], reverse=True)
+    assert learning_rate(OptimizerSettings(lr=2.0, schedule="constant"), 20, 24) == 2.0
