@@ -19,11 +19,13 @@ def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
     """Raises SoliError for what is no plain `key=value`: deletions, several values, renamed groups. `groups`: the choices of each."""
     given, key = override.input_line, override.key_or_group
     if override.type is OverrideType.DEL:
-        raise SoliError(f"{given}: nothing can be left out of the config. Give {key} another value, for example {key}=null where null is allowed.")
+        raise SoliError(
+            f"{given}: nothing can be left out of the config. Give {key} another value, for example {key}=null where null is allowed."
+        )
     if override.is_sweep_override():
         raise SoliError(f"{given} gives several values: add --multirun to run a job for each, or write a list as {key}=[a,b].")
     if override.package is not None:
-        raise SoliError(f"{given}: a group cannot move elsewhere. Write {key}=<choice>{_listed(groups.get(key, []))}.")
+        raise SoliError(f"{given}: a group cannot move elsewhere. Write {key}=<choice>, of {_list(groups.get(key, ()))}.")
     if override.type is OverrideType.ADD and key in groups:
         raise SoliError(f"{given}: {key} is there already, leave out the +.")
 
@@ -70,7 +72,9 @@ def check_values(value: Any, kind: Any, key: str = "") -> None:
         if name in fields:
             check_values(item, fields[name], path)
         elif not takes_others:
-            raise SoliError(f"{path}={show(item)}: there is no key {path}{nearest(str(name), fields)}. {key or 'The config'} takes {_list(fields)}.")
+            raise SoliError(
+                f"{path}={show(item)}: there is no key {path}{nearest(str(name), fields)}. {key or 'The config'} takes {_list(fields)}."
+            )
 
 
 def check_complete(config: Mapping[str, Any], kind: Any) -> None:
@@ -91,7 +95,7 @@ def _or_null(config: Mapping[str, Any], kind: Any, key: str) -> str:
 
 
 def _is_section(kind: Any) -> bool:
-    return kind is Part or dataclasses.is_dataclass(kind) or (get_origin(kind) is dict and _is_section(get_args(kind)[1])) or kind == dict[str, float]
+    return kind is Part or dataclasses.is_dataclass(kind) or get_origin(kind) is dict
 
 
 def _fields(value: Mapping[str, Any], section: Any, key: str) -> tuple[dict[str, Any], bool]:
@@ -123,23 +127,33 @@ def _wrong_value(key: str, value: Any, kind: Any) -> str:
 
 def _unknown(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
     """`there is no key optimizer.lrr (did you mean optimizer.lr?). optimizer has lr, ...`"""
-    parent, _, tail = key.rpartition(".")
-    siblings = {path.rpartition(".")[2]: path for path in known if path.rpartition(".")[0] == parent}
-    near = closest(tail, siblings)
-    namesakes = [path for path in known if path.rpartition(".")[2] == tail]
-    if near is not None:
-        wanted = [siblings[near]]
-    elif namesakes:
-        wanted = namesakes
-    else:
-        tails = {path.rpartition(".")[2]: path for path in known}
-        wanted = [found for found in (closest(key, known) or tails.get(closest(tail, tails) or ""),) if found]
+    parent = key.rpartition(".")[0]
+    wanted = _meant(key, known)
     phrase = f" (did you mean {' or '.join(wanted[:3])}?)" if wanted else ""
-    if parent and parent in known:
+    if parent in known:
+        siblings = [path.removeprefix(f"{parent}.") for path in known if path.rpartition(".")[0] == parent]
+        if not siblings:
+            return f"there is no key {key}: {parent} has one value, set it as {parent}=<value>."
         return f"there is no key {key}{phrase}. {parent} has {_list(siblings)}."
     top = [path for path in known if "." not in path and path not in groups]
     listed = f"Groups: {_list(groups)}; keys: {_list(top)}" if groups else f"Keys: {_list(top)}"
     return f"there is no {'group or ' if groups else ''}key {key}{phrase}. {listed}."
+
+
+def _meant(key: str, known: Sequence[str]) -> list[str]:
+    """The keys that `key` could stand for: one like it beside it, or of its name elsewhere, or like it elsewhere."""
+    parent, _, name = key.rpartition(".")
+    others = [path for path in known if not key.startswith(f"{path}.")]  # not the sections that it is in
+    siblings = {path.rpartition(".")[2]: path for path in others if path.rpartition(".")[0] == parent}
+    beside = siblings.get(closest(name, siblings) or "")
+    if beside is not None:
+        return [beside]
+    namesakes = [path for path in others if path.rpartition(".")[2] == name]
+    if namesakes or parent in known:
+        return namesakes
+    by_name = {path.rpartition(".")[2]: path for path in others}
+    elsewhere = closest(key, others) or by_name.get(closest(name, by_name) or "")
+    return [] if elsewhere is None else [elsewhere]
 
 
 def _paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -153,7 +167,3 @@ def _paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _list(names: Any) -> str:
     return ", ".join(map(str, names)) or "none"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f": {', '.join(names)}" if names else ""

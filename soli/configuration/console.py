@@ -8,10 +8,10 @@ import functools
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -21,6 +21,23 @@ from soli.configuration.loading import CheckedLoader, check_resolved, hydra_vers
 from soli.interfaces import SoliError
 
 Main = Callable[[DictConfig], None]
+
+# Hydra writes nothing into the working folder and configures no logging. A user's own hydra.* overrides come later and win.
+QUIET = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra.job.chdir=false",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space, or choose a folder on another disk.",
+    errno.EDQUOT: "Free some space, or choose a folder on another disk.",
+    errno.EACCES: "Check its permissions, or choose another path.",
+    errno.EPERM: "Check its permissions, or choose another path.",
+    errno.EROFS: "Nothing can be written there: choose another path.",
+}
 
 
 def command(config_name: str) -> Callable[[Main], Callable[[], None]]:
@@ -48,20 +65,28 @@ def command(config_name: str) -> Callable[[Main], Callable[[], None]]:
 
 def _run(main: Main, config_name: str, arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
-    with hydra_version(), tempfile.TemporaryDirectory() as scratch:
+    job = functools.partial(_job, main, config_name)
+    with hydra_version():
         loader = CheckedLoader()
+        hydra = Hydra(task_name=config_name, config_loader=loader)
         if options.help:
             print(_help(loader, config_name))
-            return 0
-        hydra = Hydra(task_name=config_name, config_loader=loader)
-        if options.cfg:
+        elif options.cfg:
             hydra.show_cfg(config_name, options.overrides, options.cfg, package=None, resolve=options.resolve)
-            return 0
-        mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
-        overrides = [*_quiet(scratch, mode), *options.overrides]
-        start = hydra.multirun if options.multirun else hydra.run
-        result = start(config_name, functools.partial(_job, main, config_name), overrides, with_log_configuration=False)
-    return max((job.return_value for job in _jobs(result)), default=0)
+        elif options.multirun:
+            return _sweep(hydra, config_name, job, options.overrides)
+        else:
+            overrides = [*QUIET, f"hydra.mode={RunMode.RUN.name}", *options.overrides]
+            return hydra.run(config_name, job, overrides, with_log_configuration=False).return_value
+    return 0
+
+
+def _sweep(hydra: Hydra, config_name: str, job: Callable[[DictConfig], int], overrides: Sequence[str]) -> int:
+    """Runs a job for each combination of values; 1 if one of them failed. Hydra's notes on the sweep go into a folder that is removed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        overrides = [*QUIET, f"hydra.mode={RunMode.MULTIRUN.name}", f"hydra.sweep.dir='{scratch}'", *overrides]
+        batches = hydra.multirun(config_name, job, overrides, with_log_configuration=False)
+    return max((done.return_value for batch in batches or () for done in batch), default=0)  # other sweepers may return nothing
 
 
 def _job(main: Main, config_name: str, config: DictConfig) -> int:
@@ -69,7 +94,7 @@ def _job(main: Main, config_name: str, config: DictConfig) -> int:
 
     def checked() -> int:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            print(f"Job {HydraConfig.get().job.num}: {' '.join(job_overrides())}", flush=True)
+            print(f"Job {HydraConfig.get().job.num + 1}: {' '.join(job_overrides())}", flush=True)
         check_resolved(config, config_name)
         main(config)
         return 0
@@ -81,45 +106,16 @@ def _in_one_line(action: Callable[[], int]) -> int:
     """The action's exit code; 1 when it raises an error that one line says all about, which is printed."""
     try:
         return action()
-    except SoliError as reason:
+    except (SoliError, HydraException) as reason:
         message = str(reason)
     except OSError as reason:
-        if reason.filename is None and reason.errno not in _REMEDIES:
+        if reason.filename is None and reason.errno not in REMEDIES:
             raise
         where = f"{reason.filename}: " if reason.filename is not None else ""
-        message = f"{where}{reason.strerror or reason}. {_REMEDIES.get(reason.errno or 0, 'Check the path.')}"
+        message = f"{where}{reason.strerror or reason}. {REMEDIES.get(reason.errno or 0, 'Check the path.')}"
     sys.stdout.flush()
     print(f"error: {message}", file=sys.stderr, flush=True)
     return 1
-
-
-_REMEDIES = {
-    errno.ENOSPC: "Free some space, or choose a folder on another disk.",
-    errno.EDQUOT: "Free some space, or choose a folder on another disk.",
-    errno.EACCES: "Check its permissions, or choose another path.",
-    errno.EPERM: "Check its permissions, or choose another path.",
-    errno.EROFS: "Nothing can be written there: choose another path.",
-}
-
-
-def _quiet(scratch: str, mode: RunMode) -> list[str]:
-    """Overrides that keep Hydra from writing into the working folder and from configuring logging; a user's own come after them."""
-    return [
-        f"hydra.mode={mode.name}",
-        "hydra.run.dir=.",
-        f"hydra.sweep.dir='{scratch}'",
-        "hydra.output_subdir=null",
-        "hydra.job.chdir=false",
-        "hydra/job_logging=none",
-        "hydra/hydra_logging=none",
-    ]
-
-
-def _jobs(result: Any) -> list[Any]:
-    """The finished jobs in what Hydra returns: one, or batches of them. Other sweepers than Hydra's own may return nothing."""
-    if isinstance(result, list | tuple):
-        return [job for batch in result for job in _jobs(batch)]
-    return [] if result is None else [result]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import soli
 from soli.interfaces import SoliError
 
 
 def config_folder() -> Path:
     """The folder of train.yaml. Raises SoliError when the installation lacks it."""
-    package = Path(soli.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "configs", package.parent / "configs"):
         if (folder / "train.yaml").is_file():
             return folder

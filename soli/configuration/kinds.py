@@ -47,14 +47,24 @@ def choices(kind: Any) -> list[str]:
 
 def describe(kind: Any) -> str:
     """The kind in words: `a whole number or null`."""
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text", types.NoneType: "null", None: "null"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        Path: "text",
+        types.NoneType: "null",
+        None: "null",
+    }
     words = []
     for member in members(kind):
         origin, parameters = get_origin(member), get_args(member)
         if origin is Literal:
             words += choices(member)
         elif (origin or member) in (list, tuple, Sequence, Iterable):
-            words.append("a list such as [a,b]" if parameters[:1] == (str,) else f"a list of {describe(parameters[0])}" if parameters else "a list")
+            words.append(
+                "a list such as [a,b]" if parameters[:1] == (str,) else f"a list of {describe(parameters[0])}" if parameters else "a list"
+            )
         elif (origin or member) in (dict, Mapping):
             words.append("a mapping")
         else:

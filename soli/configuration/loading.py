@@ -66,7 +66,7 @@ class CheckedLoader(ConfigLoaderImpl):
     """Hydra's loader of configs, which lets no mistake through. Every job of a sweep passes here before the first one runs."""
 
     def __init__(self) -> None:
-        super().__init__(create_config_search_path(config_folder().as_uri()))
+        super().__init__(create_config_search_path(str(config_folder())))
         if not OmegaConf.has_resolver("now"):
             setup_globals()  # ${now:%Y-%m-%d} and the like
 
@@ -82,23 +82,16 @@ class CheckedLoader(ConfigLoaderImpl):
             return config
 
         defaults = self.groups(name, repository)
-        group_choices = {group: _choices(repository, group) for group in defaults}
-        for override in own:
-            check_form(override, group_choices)
-            if override.key_or_group in defaults and not isinstance(override.value(), dict):
-                check_choice(override, group_choices[override.key_or_group], defaults[override.key_or_group] is None)
-        groups = [override for override in own if override.key_or_group in defaults and not isinstance(override.value(), dict)]
-        values = [override for override in own if override not in groups]
-        group_lines = [override.input_line for override in groups if override.value() is not None]
-        config = self._load(name, [*hydra_lines, *group_lines], run_mode)
+        choices, values = _checked(own, defaults, repository)
+        config = self._load(name, [*hydra_lines, *choices], run_mode)
         base = _own_part(config)
         check_values(base, SCHEMAS[name])
         for override in values:
             check_keys(override, base, list(defaults))
         if values:
-            given = [override.input_line for override in own if override in values or override.value() is not None]
-            config = self._load(name, [*hydra_lines, *given], run_mode)
+            config = self._load(name, [*hydra_lines, *choices, *(override.input_line for override in values)], run_mode)
             check_values(_own_part(config), SCHEMAS[name])
+            config.hydra.overrides.task = [override.input_line for override in own]  # in the order given
         return config
 
     def groups(self, config_name: str, repository: Any = None) -> dict[str, str | None]:
@@ -125,9 +118,27 @@ class CheckedLoader(ConfigLoaderImpl):
     def _load(self, config_name: str, overrides: list[str], run_mode: RunMode) -> DictConfig:
         try:
             return super().load_configuration(config_name, overrides, run_mode)
-        except (HydraException, ValueError) as reason:
+        except Exception as reason:
+            if not isinstance(reason, HydraException | ValueError) and not type(reason).__module__.startswith("yaml"):
+                raise
             cause = reason.__cause__ if reason.__cause__ is not None and not str(reason) else reason
-            raise SoliError(" ".join(str(cause).split())) from reason
+            raise SoliError(" ".join(str(cause).split())) from reason  # on one line
+
+
+def _checked(overrides: Sequence[Override], defaults: Mapping[str, str | None], repository: Any) -> tuple[list[str], list[Override]]:
+    """The overrides that choose a file of a group, as Hydra reads them, and those that set values (as encoder={input_size:64} does too)."""
+    allowed = {group: _choices(repository, group) for group in defaults}
+    choices, values = [], []
+    for override in overrides:
+        check_form(override, allowed)
+        group = override.key_or_group
+        if group not in defaults or isinstance(override.value(), dict):
+            values.append(override)
+            continue
+        check_choice(override, allowed[group], defaults[group] is None)
+        if override.value() is not None:  # Hydra knows no experiment=null
+            choices.append(override.input_line)
+    return choices, values
 
 
 def _choices(repository: Any, group: str) -> list[str]:

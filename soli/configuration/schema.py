@@ -1,4 +1,4 @@
-"""What each command's config may hold: a class per yaml file of configs/, its annotations being the types that values are checked against."""
+"""What each command's config may hold: a class per yaml file of configs/, its annotations the types that values are checked against."""
 
 from __future__ import annotations
 

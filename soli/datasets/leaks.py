@@ -30,10 +30,10 @@ def find_leaks(dataset: CaptionDataset) -> dict[str, Found]:
     across = [group for group in groups if len({split for split, _ in group}) > 1]
     within = [group for group in groups if len({split for split, _ in group}) == 1]
     return {
-        "photographs_in_two_splits": _in_two_splits(members),
-        "identical_photographs_across_splits": _found([_names(group) for group in across]),
-        "identical_photographs_within_a_split": _found([_names(group) for group in within]),
-        "test_captions_seen_in_training": _shared_captions(members),
+        "images_in_two_splits": _in_two_splits(members),
+        "byte_identical_across_splits": _found([_names(group) for group in across]),
+        "byte_identical_within_a_split": _found([_names(group) for group in within]),
+        "training_captions_in_test_references": _shared_captions(members),
     }
 
 

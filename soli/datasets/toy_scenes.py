@@ -1,7 +1,6 @@
 """The toy data's scenes: coloured, textured shapes in relations, sampled and drawn.
 
-The textures are two pixels fine: shrunk to a fifth, a picture still shows colours and positions, but no longer its stripes
-or dots.
+The textures are two pixels fine: shrunk to a fifth, a picture still shows colours and positions, but neither stripes nor dots.
 """
 
 from __future__ import annotations
@@ -101,11 +100,12 @@ def _draw_thing(picture: np.ndarray, thing: Thing, generator: random.Random) -> 
     right, bottom = (min(SIDE, int(middle + thing.radius) + 2) for middle in thing.centre)
     y, x = np.ogrid[top:bottom, left:right]
     inside = _shape_mask(thing.shape, (x - thing.centre[0]) / thing.radius, (y - thing.centre[1]) / thing.radius)
-    colour = np.array(COLOURS[thing.colour]) * generator.uniform(0.75, 1.0)
+    brightness = generator.uniform(0.6, 1.0) if thing.texture == "plain" else generator.uniform(0.85, 1.0)  # a texture darkens by itself
+    colour = np.array(COLOURS[thing.colour]) * brightness
     accent = _texture_mask(thing.texture, x, y, generator)
     window = picture[top:bottom, left:right]
     window[inside] = colour
-    window[inside & accent] = colour * 0.3
+    window[inside & accent] = colour * 0.1
 
 
 def _shape_mask(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:

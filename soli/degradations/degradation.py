@@ -1,4 +1,4 @@
-"""A condition, ready to be applied: to one photograph, to a batch, or as matrices (PAPER.md A1; DESIGN.md idea 1)."""
+"""A condition, ready to be applied: to one photograph, to a batch, or as matrices (SOLI, arXiv 2512.08873)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse(spec: str, mode: Literal["matrix", "uint8_exact"] = "matrix", referenc
     - "matrix": what the formulas say, in floating point, rounded once at the end (if at all). Fast, differentiable, on any device.
     - "uint8_exact": what OpenCV computes when the image is stored as uint8 after every step, as the published files were made, to the bit.
       OpenCV truncates in fixed point, so **each resize darkens textured areas by about 0.12 grey levels on average: S50 comes out 5 to 6
-      grey levels darker than in "matrix" mode** (up to 17 in places); at S1 the two agree within one. Slower, on the CPU. Use it to compare
+      grey levels darker than in "matrix" mode** (up to 19 in places); at S1 the two agree within one. Slower, on the CPU. Use it to compare
       with files that OpenCV has written.
 
     At S50 results of the two modes are not comparable; do not train in one and test in the other.

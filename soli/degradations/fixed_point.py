@@ -1,4 +1,4 @@
-"""OpenCV's uint8 arithmetic in numpy integers: INTER_LINEAR and GaussianBlur, uint8 after each step (PAPER.md A1, `uint8_exact`).
+"""OpenCV's uint8 arithmetic in numpy integers: INTER_LINEAR and GaussianBlur, uint8 after each step (mode `uint8_exact`).
 
 The resize weighs with 11-bit coefficients and *truncates* between its two passes, so every resize darkens textured
 areas by about 0.12 grey levels on average (uniform ones keep their value). Equal to OpenCV 5.0.0 to the bit in all that the tests try.

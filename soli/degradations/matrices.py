@@ -1,4 +1,4 @@
-"""A degradation along one axis, as a matrix (PAPER.md A1: bilinear resize, step resize, Gaussian filter; DESIGN.md idea 1).
+"""A degradation along one axis, as a matrix (SOLI: bilinear resize, step resize, Gaussian filter).
 
 Everything is computed in float64 and handed out in float32. The caches are bounded in number and in the size of what they keep.
 """

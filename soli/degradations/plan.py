@@ -1,4 +1,4 @@
-"""What a condition does along one axis of a photograph: kernel widths and step sizes (PAPER.md A1, Algorithm 1)."""
+"""What a condition does along one axis of a photograph: kernel widths and step sizes (SOLI, Algorithm 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of different sizes, each between two matrices of its own, `rows @ image @ columns^T`, batched by size (DESIGN.md idea 1)."""
+"""Images of different sizes, each between two matrices of its own, `rows @ image @ columns^T`, batched by size."""
 
 from __future__ import annotations
 

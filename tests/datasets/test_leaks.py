@@ -35,10 +35,10 @@ def folder(make_root) -> FolderDataset:
 
 def test_each_leak_is_counted(folder: FolderDataset) -> None:
     leaks = find_leaks(folder)
-    assert leaks["photographs_in_two_splits"] == {"count": 1, "examples": ["a.png"]}
-    assert leaks["identical_photographs_within_a_split"] == {"count": 1, "examples": [["train: b.png", "train: c.png"]]}
-    assert leaks["test_captions_seen_in_training"] == {"count": 1, "examples": ["a dog, runs!"]}
-    across = leaks["identical_photographs_across_splits"]
+    assert leaks["images_in_two_splits"] == {"count": 1, "examples": ["a.png"]}
+    assert leaks["byte_identical_within_a_split"] == {"count": 1, "examples": [["train: b.png", "train: c.png"]]}
+    assert leaks["training_captions_in_test_references"] == {"count": 1, "examples": ["a dog, runs!"]}
+    across = leaks["byte_identical_across_splits"]
     assert across["count"] == 1 and sorted(name.split()[1] for name in across["examples"][0]) == ["a.png", "d.png"]
     assert json.loads(json.dumps(leaks)) == leaks
 
@@ -48,9 +48,9 @@ def test_equal_sizes_and_ends_are_not_yet_equal_photographs(folder: FolderDatase
     path = folder.image_folder / "f.png"
     path.write_bytes(b"\0" + (folder.image_folder / "e.png").read_bytes()[1:] + bytes(5000))
     (folder.image_folder / "e.png").write_bytes(b"\1" + path.read_bytes()[1:])
-    assert find_leaks(folder)["identical_photographs_within_a_split"]["count"] == 1  # b and c, as before
+    assert find_leaks(folder)["byte_identical_within_a_split"]["count"] == 1  # b and c, as before
     shutil.copy(path, folder.image_folder / "e.png")
-    assert find_leaks(folder)["identical_photographs_within_a_split"]["count"] == 2
+    assert find_leaks(folder)["byte_identical_within_a_split"]["count"] == 2
 
 
 def test_only_few_names_are_given(make_root) -> None:
@@ -58,7 +58,7 @@ def test_only_few_names_are_given(make_root) -> None:
     text = "image,caption,split\n" + "".join(
         f"{name},same words,{'train' if number < 20 else 'test'}\n" for number, name in enumerate(names)
     )
-    found = find_leaks(FolderDataset(str(make_root(names, {"captions.csv": text}))))["test_captions_seen_in_training"]
+    found = find_leaks(FolderDataset(str(make_root(names, {"captions.csv": text}))))["training_captions_in_test_references"]
     assert found["count"] == 20 and len(found["examples"]) == 5
 
 
@@ -72,8 +72,8 @@ def test_flickr8k(flickr8k_root: Path) -> None:
     """Its two byte-identical photographs are both in train; counts of captions from sets of words written out here."""
     dataset = Flickr8kDataset(str(flickr8k_root))
     leaks = find_leaks(dataset)
-    assert leaks["photographs_in_two_splits"]["count"] == leaks["identical_photographs_across_splits"]["count"] == 0
-    pair = leaks["identical_photographs_within_a_split"]
+    assert leaks["images_in_two_splits"]["count"] == leaks["byte_identical_across_splits"]["count"] == 0
+    pair = leaks["byte_identical_within_a_split"]
     assert pair["count"] == 1
     assert sorted(pair["examples"][0]) == ["train: 2851198725_37b6027625.jpg", "train: 3050606344_af711c726c.jpg"]
 
@@ -83,7 +83,7 @@ def test_flickr8k(flickr8k_root: Path) -> None:
 
     training = {caption for example in dataset.examples("train") for caption in words(example)}
     seen = sum(caption in training for example in dataset.examples("test") for caption in words(example))
-    assert leaks["test_captions_seen_in_training"]["count"] == seen == 62
+    assert leaks["training_captions_in_test_references"]["count"] == seen == 62
 
 
 def test_toy_pictures_are_compared_by_pixels() -> None:
@@ -91,6 +91,6 @@ def test_toy_pictures_are_compared_by_pixels() -> None:
         def read_image(self, example: Example) -> np.ndarray:
             return super().read_image(Example(example.image_id.replace("val-00003", "train-00001"), ()))
 
-    assert find_leaks(ToyDataset(num_train=20, num_val=5, num_test=5))["identical_photographs_across_splits"]["count"] == 0
-    found = find_leaks(Repeating(num_train=20, num_val=5, num_test=5))["identical_photographs_across_splits"]
+    assert find_leaks(ToyDataset(num_train=20, num_val=5, num_test=5))["byte_identical_across_splits"]["count"] == 0
+    found = find_leaks(Repeating(num_train=20, num_val=5, num_test=5))["byte_identical_across_splits"]
     assert found == {"count": 1, "examples": [["train: train-00001", "val: val-00003"]]}

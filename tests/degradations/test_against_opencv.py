@@ -1,4 +1,4 @@
-"""OpenCV as oracle for resizes and blurs, on native photographs (PAPER.md A1)."""
+"""OpenCV as oracle for resizes and blurs, on native photographs (SOLI, arXiv 2512.08873)."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Degradation: matrices against a chain written by hand, batches, reference_side, JPEG, errors (PAPER.md A1)."""
+"""Degradation: matrices against a chain written by hand, batches, reference_side, JPEG, errors (SOLI, arXiv 2512.08873)."""
 
 import io
 from itertools import pairwise
@@ -89,15 +89,16 @@ def test_batch_equals_single(spec, mode):
 
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("spec", ["original", "R0.5S50", "R0.5S1_JPEG30"])
-def test_a_ragged_batch_equals_one_by_one_and_the_plain_sequence(spec, antialias):
-    images = [to_tensor(draw(*size, seed)).float() for seed, size in enumerate([(80, 100), (100, 80), (64, 64), (80, 100), (41, 99)])]
+@pytest.mark.parametrize("size", [(64, 60), (24, 21)])
+def test_a_ragged_batch_equals_one_by_one_and_the_plain_sequence(spec, size, antialias):
+    images = [to_tensor(draw(*shape, seed)).float() for seed, shape in enumerate([(80, 100), (100, 80), (64, 64), (80, 100), (41, 99)])]
     degradation = parse(spec)
-    batch = degradation.batch(images, (64, 60), antialias=antialias)
-    assert batch.shape == (5, 3, 64, 60)
+    batch = degradation.batch(images, size, antialias=antialias)
+    assert batch.shape == (5, 3, *size)
     for image, result in zip(images, batch, strict=True):
-        assert torch.allclose(degradation.batch(image[None], (64, 60), antialias=antialias)[0], result, atol=1e-6)
+        assert torch.allclose(degradation.batch(image[None], size, antialias=antialias)[0], result, atol=1e-6)
         small = degradation.batch([image], degradation.size(*image.shape[1:]))
-        plain = interpolate(small, size=(64, 60), mode="bilinear", antialias=antialias)[0]
+        plain = interpolate(small, size=size, mode="bilinear", antialias=antialias)[0]
         assert (result - plain).abs().max() < 1e-4
 
 
@@ -163,6 +164,16 @@ def test_reference_side_shrinks_the_kernel():
     assert np.abs(result - box).max() <= 1
     assert np.array_equal(parse("GF500", reference_side=100_000)(image), image)  # one pixel wide
     assert np.array_equal(parse("GF500", reference_side=224)(image), parse("GF500")(image))
+
+
+def test_reference_side_shrinks_sigma_with_the_kernel():
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    result = parse("GF2", reference_side=82)(point)  # half the size: sigma 1, 7 pixels wide
+    weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
+    expected = 255 * np.outer(weights, weights) / weights.sum() ** 2
+    assert np.abs(result[17:24, 17:24, 0] - expected).max() <= 0.51
+    assert result[:17].max() == 0
 
 
 def test_a_reference_side_of_the_photographs_own_changes_nothing():

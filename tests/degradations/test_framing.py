@@ -1,4 +1,4 @@
-"""Frames, and `render` against the plain sequence degrade, resize, crop, flip (PAPER.md A1)."""
+"""Frames, and `render` against the plain sequence degrade, resize, crop, flip (SOLI, arXiv 2512.08873)."""
 
 import random
 

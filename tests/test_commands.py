@@ -1,0 +1,251 @@
+"""The three commands as a user types them: what they write, what they print, and how they fail."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import soli
+
+SMALL = (
+    "dataset.num_train=24",
+    "dataset.num_val=8",
+    "dataset.num_test=6",
+    "encoder.feature_dim=32",
+    "encoder.input_size=32",
+    "decoder.hidden_dim=32",
+    "decoder.attention_dim=16",
+    "decoder.embedding_dim=16",
+    "vocabulary.min_count=1",
+    "variant.phases.caption.epochs=2",
+    "loader.batch_size=8",
+    "degradation=toy",
+)
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Calls a command in this process: `run("train", "seed=1")`."""
+
+    def call(command: str, *overrides: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", [f"soli-{command}", *map(str, overrides)])
+        capfd.readouterr()
+        code = 0
+        try:
+            importlib.import_module(f"soli.{command}").main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Answer(code, *capfd.readouterr())
+
+    return call
+
+
+def failed(answer: Answer) -> str:
+    """The message of a command that failed as it should: one sentence, no traceback."""
+    assert answer.code != 0, answer.out
+    assert "Traceback" not in answer.err + answer.out
+    return answer.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a few steps on the toy data."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    argv, sys.argv = sys.argv, ["soli-train", f"run_dir={folder}", *SMALL]
+    try:
+        importlib.import_module("soli.train").main()
+    except SystemExit as stop:
+        assert not stop.code
+    finally:
+        sys.argv = argv
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_run_folder_holds_all_that_a_later_command_needs(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.yaml", "vocabulary.json", "data.json", "versions.json", "metrics.jsonl", "last.safetensors", "best.safetensors"} <= names
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
+    assert {line["kind"] for line in lines} == {"train", "validation"} and lines[-1]["step"] == 6
+    assert {"BLEU-4", "CIDEr", "ROUGE-L", "distinct"} <= lines[-1].keys()
+    data = json.loads((trained / "data.json").read_text())
+    assert data["splits"]["train"]["photographs"] == 24 and "leaks" in data
+
+
+def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
+    answer = run("evaluate", f"run={trained}", "metrics=[BLEU,ROUGE-L,CIDEr]")
+    assert answer.code == 0, answer.err
+    output = trained / "evaluation" / "test"
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert [row["condition"] for row in metrics["rows"]] == ["original", "R0.2S1", "R0.1S50", "R0.05S50", "original, permuted"]
+    assert [row.get("pixels") for row in metrics["rows"]][:4] == ["96x96", "19x19", "9x9", "4x4"]
+    assert {"BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"} <= metrics["rows"][0].keys()
+    captions = [json.loads(line) for line in (output / "captions.jsonl").open()]
+    assert len(captions) == 6 and set(captions[0]["captions"]) == {"original", "R0.2S1", "R0.1S50", "R0.05S50"} and len(captions[0]["references"]) == 5
+    assert len((output / "metrics.csv").read_text().splitlines()) == 6
+    for fact in ("beam3", "test", "images:6", "refs:5"):
+        assert fact in metrics["protocol"]
+    assert str(output) in answer.out and "CIDEr" in answer.out
+
+
+def test_the_scores_are_those_of_the_captions_that_were_written(trained, run):
+    run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[R0.2S1]", "split=val", "generation.num_beams=1")
+    output = trained / "evaluation" / "val"
+    lines = [json.loads(line) for line in (output / "captions.jsonl").open()]
+    from soli.evaluation import score_captions
+
+    again = score_captions([line["captions"]["R0.2S1"] for line in lines], [line["references"] for line in lines], metrics=("CIDEr",))
+    assert json.loads((output / "metrics.json").read_text())["rows"][0]["CIDEr"] == pytest.approx(again["CIDEr"], abs=1e-9)
+
+
+def test_captions_from_the_command_and_from_python_are_the_same(trained, run, tmp_path):
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in paths:
+        Image.fromarray(generator.integers(0, 256, (80, 120, 3), dtype=np.uint8)).save(path)
+    listed = f"images=[{','.join(map(str, paths))}]"
+    plain = run("caption", f"run={trained}", listed, "condition=R0.2S1")
+    as_json = run("caption", f"run={trained}", listed, "condition=R0.2S1", "json=true")
+    expected = soli.load(trained).caption(paths, condition="R0.2S1")
+    assert [line.split("\t") for line in plain.out.splitlines()] == [[str(path), caption] for path, caption in zip(paths, expected, strict=True)]
+    assert [json.loads(line)["caption"] for line in as_json.out.splitlines()] == expected
+    assert soli.load(trained).embed(paths).shape == (2, 32)
+
+
+def test_a_run_folder_is_never_overwritten(trained, run):
+    before = files(trained)
+    message = failed(run("train", f"run_dir={trained}", *SMALL))
+    assert "already holds a run" in message and f"resume={trained}" in message
+    assert files(trained) == before
+
+
+def test_resuming_a_finished_run_changes_no_weights(trained, run):
+    before = (trained / "best.safetensors").read_bytes()
+    answer = run("train", f"resume={trained}")
+    assert answer.code == 0 and "finished" in answer.out, answer.err
+    assert (trained / "best.safetensors").read_bytes() == before
+
+
+def test_resume_refuses_other_settings(trained, run):
+    message = failed(run("train", f"resume={trained}", "optimizer.lr=1"))
+    assert "optimizer.lr=1" in message
+
+
+def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = run("train", *SMALL, "runtime=smoke")
+    assert answer.code == 0, answer.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("toy_tiny_tiny_lstm_baseline") and "epochs=2" in folder.name
+    assert [entry.name for entry in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "culprit"),
+    [
+        ("train", ["encoder=resnt18"], "resnet18"),
+        ("train", ["optimizer.lerning_rate=1"], "optimizer.lr"),
+        ("train", ["+foo=1"], "foo"),
+        ("train", ["runtime.workers=1.5"], "runtime.workers"),
+        ("train", ["decoder=att_lstm_glove"], "decoder.glove"),
+        ("train", ["decoder=att_lstm_glove", "decoder.glove=nowhere.txt"], "nowhere.txt"),
+        ("train", ["dataset=flickr8k", "dataset.root=nowhere"], "nowhere"),
+        ("train", ["encoder=resnet18", "encoder.weights=nowhere.pth"], "nowhere.pth"),
+        ("train", ["runtime.device=cuda:99"], "cuda:99"),
+        ("train", ["resume=nowhere"], "nowhere"),
+        ("train", ["variant.phases.caption.conditions=[R0.5]"], "R0.5"),
+        ("train", ["variant.phases.caption.losses.caption=0", "variant.phases.caption.losses.attention=0"], "losses"),
+        ("train", ["vocabulary.min_count=100000"], "min_count"),
+        ("train", ["loader.batch_size=0"], "loader.batch_size"),
+        ("evaluate", ["run=nowhere"], "nowhere"),
+        ("evaluate", [], "run"),
+        ("caption", ["run=nowhere", "images=[a.jpg]"], "nowhere"),
+    ],
+)
+def test_mistakes_get_a_sentence(run, tmp_path, monkeypatch, command, overrides, culprit):
+    monkeypatch.chdir(tmp_path)
+    assert culprit in failed(run(command, *overrides))
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "culprit"),
+    [
+        ("evaluate", ["split=tset"], "test"),
+        ("evaluate", ["conditions=[R0.2S1,R0.1]"], "R0.1"),
+        ("evaluate", ["conditions=[R0.005S1]"], "R0.005S1"),
+        ("evaluate", ["conditions=[]"], "conditions"),
+        ("evaluate", ["metrics=[CIDR]"], "CIDEr"),
+        ("evaluate", ["generation.num_beams=0"], "num_beams"),
+        ("caption", ["images=[nowhere.jpg]"], "nowhere.jpg"),
+        ("caption", ["images=[]"], "images"),
+    ],
+)
+def test_mistakes_with_a_run_get_a_sentence_and_leave_it_alone(trained, run, command, overrides, culprit):
+    before = files(trained)
+    assert culprit in failed(run(command, f"run={trained}", *overrides))
+    assert files(trained) == before
+
+
+def test_a_damaged_run_is_named(trained, run, tmp_path):
+    import shutil
+
+    for name, content in (("best.safetensors", b"\x00" * 50), ("vocabulary.json", b"[1, 2"), ("config.yaml", b"a: [b")):
+        copy = tmp_path / name.replace(".", "_")
+        shutil.copytree(trained, copy)
+        (copy / name).write_bytes(content)
+        assert name in failed(run("evaluate", f"run={copy}"))
+
+
+def test_a_config_that_names_other_code_is_refused(trained, run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "hostile"
+    shutil.copytree(trained, copy)
+    config = (copy / "config.yaml").read_text().replace("soli.encoders.TinyEncoder", "os.system")
+    (copy / "config.yaml").write_text(config)
+    assert "os.system" in failed(run("evaluate", f"run={copy}"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_named(run, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert "closed" in failed(run("train", *SMALL, f"run_dir={tmp_path / 'closed' / 'run'}"))
+
+
+def test_a_file_in_place_of_the_run_folder_is_named(run, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    assert "taken" in failed(run("train", *SMALL, f"run_dir={tmp_path / 'taken'}"))
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_unreadable_photographs_are_all_named_before_training(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(12):
+        Image.fromarray(generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{index}.jpg")
+    (tmp_path / "images" / "3.jpg").write_bytes((tmp_path / "images" / "3.jpg").read_bytes()[:200])
+    (tmp_path / "images" / "7.jpg").write_bytes(b"")
+    splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    rows = [f"{index}.jpg,a picture of noise number {index},{split}" for index, split in enumerate(splits)]
+    (tmp_path / "captions.csv").write_text("\n".join(["image,caption,split", *rows]))
+    message = failed(run("train", "dataset=folder", f"dataset.root={tmp_path}", f"run_dir={tmp_path / 'run'}", "vocabulary.min_count=1"))
+    assert "3.jpg" in message and "7.jpg" in message and not (tmp_path / "run").exists()
