@@ -70,11 +70,16 @@ def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[s
     """Starts a run folder. Raises SoliError when the folder already holds a run; nothing in it is touched then."""
     if (folder / "config.yaml").exists():
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
-    (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
-    vocabulary.save(folder / "vocabulary.json")
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)  # last: a folder with a config is complete
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
+        (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
+        vocabulary.save(folder / "vocabulary.json")
+        OmegaConf.save(config, folder / "config.yaml", resolve=True)  # last: a folder with a config is complete
+    except OSError as reason:
+        raise SoliError(
+            f"The run folder {folder} cannot be written: {reason.strerror}. Free some space there, or give another run_dir."
+        ) from reason
 
 
 def versions() -> dict[str, str]:

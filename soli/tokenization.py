@@ -1,12 +1,20 @@
-"""Captions to words, as the Penn Treebank tokenizer of the caption metrics cuts them: lower case, punctuation dropped."""
+"""Captions to words as the metrics count them: pycocoevalcap's Java Penn Treebank tokenizer in lower case, without its punctuation.
+
+A scanner cuts the caption by the rules below, written from the Java tokenizer's answers; nltk's Treebank rules part the contractions.
+"""
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+from importlib.metadata import version
+
 from nltk.tokenize import TreebankWordTokenizer
 
-PUNCTUATION = frozenset(["''", "'", "``", "`", "-lrb-", "-rrb-", "-lcb-", "-rcb-", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
+# What pycocoevalcap drops. It lists the brackets in capitals, so that those of lower-cased captions stay.
+PUNCTUATION = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
-
-def tokenize(caption: str) -> list[str]:
-    words = TreebankWordTokenizer().tokenize(" ".join(caption.split()).lower())
-    return [word for word in words if word not in PUNCTUATION]
+QUOTES = str.maketrans(
+    {"’": "'", "‘": "`", "‹": "`", "›": "'", **dict.fromkeys("“”«»", '"'), **dict.fromkeys("‐", "-"), **dict.fromkeys("‒–—―", "\u2014")}
+)
+SYMBOLS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-", "£": "#", "€": "$", "¢": "cents", "½": "1/2"}

@@ -17,6 +17,7 @@ from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, pick_device, read_config, write_run
+from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import train
 from soli.training.settings import (
     LoaderSettings,
@@ -35,6 +36,9 @@ def main(config: DictConfig) -> None:
     resume = config.resume is not None
     folder = Path(config.resume or config.run_dir or default_run_dir())
     settings = _resumed(folder, config) if resume else config
+    if resume and (folder / LAST).exists() and read_progress(folder / LAST).finished:
+        print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
+        return
     if not resume and (folder / "config.yaml").exists():
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
     recipe = _recipe(settings)
@@ -50,7 +54,7 @@ def main(config: DictConfig) -> None:
         captions = (caption for example in dataset.examples("train") for caption in example.captions)
         vocabulary = Vocabulary.build(captions, settings.vocabulary.min_count)
     torch.manual_seed(recipe.seed)  # the starting weights
-    model = build_captioner(settings, vocabulary, new=not resume)
+    model = build_captioner(settings, vocabulary, new=not (folder / LAST).exists())
     if not resume:
         leaks = find_leaks(dataset)
         write_run(folder, config, vocabulary, {**_summary(dataset), "leaks": leaks})
@@ -75,14 +79,15 @@ def default_run_dir() -> Path:
 
 def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
     """The config that the run was started with; only `runtime` may be given anew."""
-    allowed = ("resume=", "runtime=", "runtime.")
-    others = [override for override in job_overrides() if not override.startswith(allowed)]
+    given = job_overrides()
+    others = [override for override in given if not override.startswith(("resume=", "runtime=", "runtime."))]
     if others:
         raise SoliError(f"resume={folder} continues with the run's own config: leave out {', '.join(others)}, or start a new run.")
     settings = read_config(folder)
-    given = [override.split("=")[0] for override in job_overrides() if override.startswith("runtime.")]
-    changed = {key.removeprefix("runtime."): config.runtime[key.removeprefix("runtime.")] for key in given}
-    return {**settings, "runtime": {**settings["runtime"], **changed}}
+    if any(override.startswith("runtime=") for override in given):
+        return {**settings, "runtime": dict(config.runtime)}
+    keys = [override.split("=")[0].removeprefix("runtime.") for override in given if override.startswith("runtime.")]
+    return {**settings, "runtime": {**settings["runtime"], **{key: config.runtime[key] for key in keys}}}
 
 
 def _recipe(settings: Any) -> Recipe:
@@ -145,9 +150,8 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
     if coverage is not None:
         print(f"GloVe has {coverage:.1%} of the words")
     for part, module in model.named_children():
-        print(
-            f"{part.capitalize()}: {type(module).__name__}, {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M parameters"
-        )
+        millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
+        print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
     for name, phase in recipe.phases.items():
         trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in phase.train.items() if factor)
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)

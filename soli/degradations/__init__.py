@@ -1,4 +1,4 @@
-"""Conditions of low resolution (SOLI, arXiv 2512.08873): their names, their matrices, and how views of a photograph become an encoder's input."""
+"""Conditions of low resolution (SOLI, arXiv 2512.08873): their names, their matrices, and how a view becomes an encoder's input."""
 
 from soli.degradations.condition import PAPER_CONDITIONS
 from soli.degradations.degradation import Degradation, parse

@@ -1,4 +1,4 @@
-"""The names of conditions (SOLI, arXiv 2512.08873): `R0.1S50_GF500` and its grammar, read into operations in the order in which they are applied.
+"""The names of conditions (SOLI, arXiv 2512.08873): `R0.1S50_GF500` and its grammar, read into operations in the order of application.
 
     condition = "original" | stage { "+" stage }
     stage     = "R" ratio "S" steps [ "_GF" sigma ] [ "_JPEG" quality ]  |  "GF" sigma  |  "JPEG" quality

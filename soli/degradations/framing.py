@@ -69,7 +69,7 @@ def render(
 ) -> Tensor:
     """N photographs, uint8 (3, Hi, Wi), each degraded by its own condition and seen through its own frame: (N, 3, S, S) float32 in [0, 1].
 
-    Degradation, resize, crop and flip are one matrix per axis (SOLI, arXiv 2512.08873). The resize to the frame antialiases where it shrinks, as
+    Degradation, resize, crop and flip are one matrix per axis. The resize to the frame antialiases where it shrinks, as
     torchvision's antialias=True does; the degradation never does. `device`: where the products are computed, the images' own by default.
     """
     if not len(images) == len(degradations) == len(frames) > 0:

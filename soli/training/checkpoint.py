@@ -73,7 +73,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     ]
     if wrong:
         raise SoliError(
-            f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config it was trained with."
+            f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config of its own run."
         )
     model.load_state_dict(weights)
     if optimizer is not None:

@@ -30,18 +30,21 @@ def train(model: Captioner, data: CaptionedImages, recipe: Recipe, folder: Path,
     """Trains `model` in place, phase after phase, and keeps `folder` (soli/training/checkpoint.py) up to date.
 
     `validate` scores the validation split; its `recipe.validation.metric` selects the best checkpoint. With `resume` it goes on from
-    `last.safetensors`, and on the CPU the end equals that of an uninterrupted run bit for bit. SIGINT and SIGTERM save, then raise
-    KeyboardInterrupt. Raises SoliError for impossible phases and for a loss or gradient that is not finite (the last checkpoint stays).
+    `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of an uninterrupted run bit for bit. SIGINT
+    and SIGTERM save, then raise KeyboardInterrupt. Raises SoliError for impossible phases and for a loss or gradient that is not finite
+    (the last checkpoint stays).
     """
     check_phases(recipe.phases, model)
-    progress = read_progress(folder / LAST) if resume else Progress()
+    saved = resume and (folder / LAST).exists()
+    progress = read_progress(folder / LAST) if saved else Progress()
     with MetricsLog(folder, recipe.logging.tensorboard, progress.step if resume else None) as log, StopRequest() as stop:
         run = _Run(model, data, recipe, folder, log, stop, progress)
         for number, (name, phase) in enumerate(recipe.phases.items()):
             if number < progress.phase or progress.finished:
                 continue
             optimizer = torch.optim.AdamW(parameter_groups(model, phase, recipe.optimizer), lr=recipe.optimizer.lr)
-            if resume and number == progress.phase:
+            if saved and number == progress.phase:
+                saved = False
                 load_checkpoint(folder / LAST, model, optimizer)
             while progress.epoch < phase.epochs and not run.is_over:
                 _train_epoch(run, name, phase, optimizer)

@@ -36,7 +36,8 @@ def make_model(vocabulary, dropout=0.3):
 
 
 def make_recipe(**changes):
-    phase = Phase(epochs=2, train={"encoder": 1.0, "decoder": 1.0}, losses={"caption": 1.0, "attention": 1.0}, conditions=["original", "R0.5S1"])
+    train_all, conditions = {"encoder": 1.0, "decoder": 1.0}, ["original", "R0.5S1"]
+    phase = Phase(epochs=2, train=train_all, losses={"caption": 1.0, "attention": 1.0}, conditions=conditions)
     defaults = {"phases": {"caption": phase}, "loader": LoaderSettings(batch_size=8), "logging": LoggingSettings(every_steps=1)}
     return Recipe(**{**defaults, **changes})
 
@@ -51,6 +52,12 @@ def weights(model):
 
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def logged(folder):
+    """The lines of the log, without what depends on the clock."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
 
 
 class Interrupted(Exception):
@@ -83,10 +90,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_an_uninterrupted_one_to_the_b
     progress = train(resumed, data, recipe, tmp_path / "parts", constant_validation, resume=True)
     assert progress.finished and progress.step == 6
     assert same(weights(whole), weights(resumed))
-    figures = [
-        [{key: value for key, value in json.loads(line).items() if key != "images_per_second"} for line in (tmp_path / name / "metrics.jsonl").open()]
-        for name in ("whole", "parts")
-    ]
+    figures = [logged(tmp_path / name) for name in ("whole", "parts")]
     assert figures[0] == figures[1] and len(figures[0]) == 8
 
 
@@ -183,7 +187,7 @@ def test_bf16_trains(toy, vocabulary, tmp_path):
     model = make_model(vocabulary)
     recipe = make_recipe(runtime=RuntimeSettings(precision="bf16"), optimizer=OptimizerSettings(lr=5e-3, schedule="constant"))
     train(model, CaptionedImages(toy, "train", vocabulary), recipe, tmp_path, constant_validation)
-    losses = [json.loads(line)["caption"] for line in (tmp_path / "metrics.jsonl").open() if "caption" in json.loads(line) and "loss" in line]
+    losses = [line["caption"] for line in logged(tmp_path) if line["kind"] == "train"]
     assert losses[-1] < losses[0] and all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
@@ -206,7 +210,9 @@ class OneCaptionEach:
 def overfit(model, data, tmp_path):
     phase = Phase(epochs=150, train={"encoder": 1.0, "decoder": 1.0}, losses={"caption": 1.0})
     recipe = make_recipe(
-        phases={"caption": phase}, optimizer=OptimizerSettings(lr=5e-3, schedule="constant"), validation=ValidationSettings(every_epochs=150)
+        phases={"caption": phase},
+        optimizer=OptimizerSettings(lr=5e-3, schedule="constant"),
+        validation=ValidationSettings(every_epochs=150),
     )
     train(model, data, recipe, tmp_path, constant_validation)
     images = [data.dataset.read_image(example) for example in data.examples]

@@ -1,0 +1,19 @@
+"""The line that goes with every score: what was measured, how captions were cut into words, on what, by which version."""
+
+from __future__ import annotations
+
+from soli.interfaces import SoliError
+from soli.tokenization import TOKENIZER
+from soli.version import __version__
+
+
+def signature(metric: str = "BLEU,METEOR,ROUGE-L,CIDEr", **facts: object) -> str:
+    """`CIDEr|level:word|tok:ptb-...|refs:5|gen:beam3|soli:0.1.0`: the facts stand in the order in which they are given.
+
+    Two scores may be compared when their signatures are equal. Raises SoliError when a value contains the separator `|` or a line break.
+    """
+    entries = {"level": "word", "tok": TOKENIZER, **facts, "soli": __version__}
+    for name, value in {"metric": metric, **entries}.items():
+        if "|" in str(value) or len(str(value).splitlines()) > 1:
+            raise SoliError(f"The signature's {name} is {str(value)!r}: it may contain neither '|' nor a line break; write it without.")
+    return "|".join([metric, *(f"{name}:{value}" for name, value in entries.items())])
