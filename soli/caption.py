@@ -10,19 +10,18 @@ from omegaconf import DictConfig
 
 from soli.configuration import command
 from soli.datasets import check_photographs
-from soli.interfaces import Example
-from soli.runs import load, read_config
+from soli.interfaces import Example, SoliError
+from soli.runs import generation_settings, load, read_config
 
 
 @command("caption")
 def main(config: DictConfig) -> None:
     if config.runtime.threads is not None:
         torch.set_num_threads(config.runtime.threads)
-    generation = {
-        **read_config(Path(config.run))["generation"],
-        **{key: value for key, value in config.generation.items() if value is not None},
-    }
+    generation = generation_settings(read_config(Path(config.run)), config)
     images = [str(image) for image in config.images]
+    if not images:
+        raise SoliError("images is empty: give at least one file, for example images=[a.jpg].")
     check_photographs([Example(image, (), Path(image)) for image in images])
     model = load(config.run, config.checkpoint, config.runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=config.runtime.precision == "bf16"):

@@ -18,7 +18,7 @@ from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.ladder import Rung, climb
 from soli.evaluation.tables import text_table, write_csv
 from soli.interfaces import Example, SoliError
-from soli.runs import build_dataset, load, read_config, versions
+from soli.runs import build_dataset, generation_settings, load, read_config, versions
 
 
 @command("evaluate")
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     trained = read_config(folder)
     if config.runtime.threads is not None:
         torch.set_num_threads(config.runtime.threads)
-    generation = {**trained["generation"], **{key: value for key, value in config.generation.items() if value is not None}}
+    generation = generation_settings(trained, config)
     dataset = build_dataset(trained, **config.dataset)
     if config.split not in dataset.splits:
         raise SoliError(f"split={config.split} is not a split of {dataset.name}: choose one of {', '.join(dataset.splits)}.")

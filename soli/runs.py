@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from soli.configuration import build
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint
+from soli.training.settings import GenerationSettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
@@ -36,6 +38,12 @@ def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:
     """The dataset of `config`, with those of `changes` that are not None in place of its own values."""
     return build({**config["dataset"], **{key: value for key, value in changes.items() if value is not None}})
+
+
+def generation_settings(trained: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """How captions are generated: as in the run's config, but for what the command was told. Raises SoliError for impossible values."""
+    given = {key: value for key, value in config["generation"].items() if value is not None}
+    return asdict(GenerationSettings(**{**trained["generation"], **given}))
 
 
 def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Captioner:

@@ -20,6 +20,7 @@ from soli.runs import build_captioner, build_dataset, pick_device, read_config, 
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import train
 from soli.training.settings import (
+    GenerationSettings,
     LoaderSettings,
     LoggingSettings,
     OptimizerSettings,
@@ -27,6 +28,7 @@ from soli.training.settings import (
     Recipe,
     RuntimeSettings,
     ValidationSettings,
+    VocabularySettings,
 )
 from soli.vocabulary import Vocabulary
 
@@ -52,7 +54,7 @@ def main(config: DictConfig) -> None:
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
     else:
         captions = (caption for example in dataset.examples("train") for caption in example.captions)
-        vocabulary = Vocabulary.build(captions, settings.vocabulary.min_count)
+        vocabulary = Vocabulary.build(captions, VocabularySettings(**settings.vocabulary).min_count)
     torch.manual_seed(recipe.seed)  # the starting weights
     model = build_captioner(settings, vocabulary, new=not (folder / LAST).exists())
     if not resume:
@@ -111,7 +113,7 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
         data = data.first(recipe.validation.limit)
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     original = [parse("original", reference_side=dataset.reference_side)]
-    runtime, generation = recipe.runtime, settings["generation"]
+    runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
 
     def validate() -> dict[str, float]:
         (rung,) = climb(
@@ -119,9 +121,9 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
             data,
             original,
             recipe.validation.num_beams,
-            generation["max_tokens"],
-            generation["length_penalty"],
-            generation["batch_size"],
+            generation.max_tokens,
+            generation.length_penalty,
+            generation.batch_size,
             runtime.workers,
             runtime.precision,
             progress=False,

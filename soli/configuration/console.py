@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import functools
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -108,6 +109,9 @@ def _in_one_line(action: Callable[[], int]) -> int:
         return action()
     except (SoliError, HydraException) as reason:
         message = str(reason)
+    except BrokenPipeError:  # whoever read our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it must not fail at exit
+        return 1
     except OSError as reason:
         if reason.filename is None and reason.errno not in REMEDIES:
             raise

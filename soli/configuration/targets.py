@@ -1,4 +1,4 @@
-"""From a config's `_target_` to the object it describes. Only what soli defines itself is ever called."""
+"""From a config's `_target_` to the object it describes. Only the classes of soli's families are ever called."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from soli.configuration.kinds import show
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 
+# The families of parts. Other code of soli writes files, which the config in a stranger's run folder must not reach.
+FAMILIES = ("datasets", "degradations", "encoders", "decoders", "losses", "negatives")
+
 
 def build(node: Mapping[str, Any], **extra: Any) -> Any:
     """`node["_target_"]` called with the other keys of `node` and with `extra`, all as plain Python containers.
 
-    Raises SoliError for a target that soli does not define, and for keys that are unknown, missing or given twice.
+    Raises SoliError for a target that is no class of a family, and for keys that are unknown, missing or given twice.
     """
     arguments = {str(key): _plain(value) for key, value in _items(node)}
     target = arguments.pop("_target_", None)
@@ -31,8 +34,8 @@ def build(node: Mapping[str, Any], **extra: Any) -> Any:
 
 
 def find_target(target: object) -> Callable[..., Any]:
-    """The callable of soli with this dotted name. Raises SoliError when there is none, or it was defined elsewhere."""
-    allowed = "It must be the full name of a class or function of soli, for example soli.encoders.ResNetEncoder."
+    """The class of a family with this dotted name. Raises SoliError when there is none, or it was defined elsewhere."""
+    allowed = f"It must be the full name of a class in one of soli's {', '.join(FAMILIES)}, for example soli.encoders.ResNetEncoder."
     if not isinstance(target, str) or target.split(".")[0] != "soli":
         raise SoliError(f"_target_={show(target)} is not a part of soli. {allowed}")
     found: Any = importlib.import_module("soli")
@@ -41,8 +44,8 @@ def find_target(target: object) -> Callable[..., Any]:
         if found is None:
             before = ".".join(target.split(".")[:position])
             raise SoliError(f"_target_={target}: {before} has no {name}{nearest(name, _parts(here))}. {allowed}")
-    if isinstance(found, ModuleType) or not callable(found) or not _is_ours(getattr(found, "__module__", None)):
-        raise SoliError(f"_target_={target} is refused: it is no class or function that soli defines. {allowed}")
+    if not inspect.isclass(found) or not _is_part(found.__module__):
+        raise SoliError(f"_target_={target} is refused: it is no class of a family of parts. {allowed}")
     return found
 
 
@@ -71,11 +74,20 @@ def _member(parent: Any, name: str) -> Any:
 
 def _parts(parent: Any) -> list[str]:
     """Names in `parent` that a target could mean."""
-    return [name for name, value in vars(parent).items() if _is_ours(getattr(value, "__module__", getattr(value, "__name__", None)))]
+    return [
+        name
+        for name, value in getattr(parent, "__dict__", {}).items()
+        if _is_ours(getattr(value, "__module__", getattr(value, "__name__", None)))
+    ]
 
 
 def _is_ours(module: object) -> bool:
     return isinstance(module, str) and module.split(".")[0] == "soli"
+
+
+def _is_part(module: object) -> bool:
+    package, _, rest = str(module).partition(".")
+    return package == "soli" and rest.partition(".")[0] in FAMILIES
 
 
 def _check_names(target: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from soli.datasets.flickr_text import FOLDERS as TEXT_FOLDERS
 from soli.datasets.flickr_text import join, read_kaggle_file, read_split_lists, read_token_file
@@ -29,7 +30,11 @@ class Flickr8kDataset(PhotographDataset):
     """
 
     def __init__(
-        self, root: str | None = None, annotations: str = "auto", limit: int | None = None, reference_side: int | None = None
+        self,
+        root: str | None = None,
+        annotations: Literal["auto", "karpathy", "token", "kaggle"] = "auto",
+        limit: int | None = None,
+        reference_side: int | None = None,
     ) -> None:
         folder = find_root(root, "flickr8k")
         kind, source = _find_annotations(folder, annotations)

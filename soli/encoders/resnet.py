@@ -28,7 +28,7 @@ class ResNetEncoder(nn.Module):
         finetune_from: int | None = 1,
         batch_norm: Literal["frozen", "trained"] = "frozen",
         input_size: int = 224,
-        framing: str = "crop",
+        framing: Literal["crop", "squash"] = "crop",
     ):
         """`weights` is a torchvision name, a file of a state dict (.safetensors, or .pth read as weights only) or None for random ones.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ def _block(in_channels: int, out_channels: int) -> nn.Sequential:
 class TinyEncoder(nn.Module):
     """Four stride-2 convolutions: (N, 3, H, W) in [0, 1] -> (N, H/16 * W/16, feature_dim)."""
 
-    def __init__(self, feature_dim: int = 128, input_size: int = 96, framing: str = "squash"):
+    def __init__(self, feature_dim: int = 128, input_size: int = 96, framing: Literal["crop", "squash"] = "squash"):
         super().__init__()
         self.feature_dim, self.input_size, self.framing = feature_dim, input_size, framing
         widths = (3, feature_dim // 4, feature_dim // 2, feature_dim, feature_dim)

@@ -87,10 +87,14 @@ class Meteor:
 
     def _converse(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         """A SCORE line is answered by a line of statistics, the EVAL line of them all by a score each and then that of the set."""
-        statistics = []
-        for caption, captions in zip(hypotheses, references, strict=True):
-            self._write(SEPARATOR.join(["SCORE", *map(_field, captions), _field(caption)]))
-            statistics.append(self._read())
+        lines = [
+            SEPARATOR.join(["SCORE", *map(_field, captions), _field(caption)])
+            for caption, captions in zip(hypotheses, references, strict=True)
+        ]
+        statistics: list[str] = []
+        for first in range(0, len(lines), 32):  # few enough for their answers to fit in the pipe, so that neither side waits for the other
+            self._write("\n".join(lines[first : first + 32]))
+            statistics += [self._read() for _ in lines[first : first + 32]]
         self._write(SEPARATOR.join(["EVAL", *statistics]))
         for _ in statistics:
             self._read()

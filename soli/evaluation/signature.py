@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soli.interfaces import SoliError
-from soli.tokenization import TOKENIZER
+from soli.tokenization import tokenizer_name
 from soli.version import __version__
 
 
@@ -12,7 +12,7 @@ def signature(metric: str = "BLEU,METEOR,ROUGE-L,CIDEr", **facts: object) -> str
 
     Two scores may be compared when their signatures are equal. Raises SoliError when a value contains the separator `|` or a line break.
     """
-    entries = {"level": "word", "tok": TOKENIZER, **facts, "soli": __version__}
+    entries = {"level": "word", "tok": tokenizer_name(), **facts, "soli": __version__}
     for name, value in {"metric": metric, **entries}.items():
         if "|" in str(value) or len(str(value).splitlines()) > 1:
             raise SoliError(f"The signature's {name} is {str(value)!r}: it may contain neither '|' nor a line break; write it without.")

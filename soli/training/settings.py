@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from soli.interfaces import SoliError
+
+
+def _check_at_least(settings: Any, section: str, **minimums: float) -> None:
+    """Raises SoliError for the first of the named values that is set and below its minimum."""
+    for name, minimum in minimums.items():
+        value = getattr(settings, name)
+        if value is not None and not value >= minimum:
+            raise SoliError(f"{section}.{name}={value} must be at least {minimum}.")
 
 
 @dataclass(frozen=True)
@@ -12,6 +22,9 @@ class VocabularySettings:
 
     min_count: int = 5
 
+    def __post_init__(self) -> None:
+        _check_at_least(self, "vocabulary", min_count=1)
+
 
 @dataclass(frozen=True)
 class LoaderSettings:
@@ -19,6 +32,9 @@ class LoaderSettings:
 
     batch_size: int = 32
     max_tokens: int = 40
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "loader", batch_size=1, max_tokens=2)
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,9 @@ class OptimizerSettings:
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: int = 0
 
+    def __post_init__(self) -> None:
+        _check_at_least(self, "optimizer", lr=0, weight_decay=0, clip_norm=0, warmup_steps=0)
+
 
 @dataclass(frozen=True)
 class ValidationSettings:
@@ -39,8 +58,11 @@ class ValidationSettings:
     every_epochs: int = 1
     limit: int | None = None
     num_beams: int = 1
-    metric: str = "CIDEr"
+    metric: Literal["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"] = "CIDEr"
     patience: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "validation", every_epochs=1, limit=1, num_beams=1, patience=1)
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,9 @@ class GenerationSettings:
     length_penalty: float = 1.0
     batch_size: int = 32
 
+    def __post_init__(self) -> None:
+        _check_at_least(self, "generation", num_beams=1, max_tokens=1, batch_size=1)
+
 
 @dataclass(frozen=True)
 class LoggingSettings:
@@ -59,6 +84,9 @@ class LoggingSettings:
 
     every_steps: int = 20
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "logging", every_steps=1)
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,9 @@ class RuntimeSettings:
     workers: int = 0
     threads: int | None = None
     max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "runtime", workers=0, threads=1, max_steps=1)
 
 
 @dataclass(frozen=True)

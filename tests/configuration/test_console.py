@@ -175,3 +175,18 @@ def test_a_real_process_ends_with_the_right_code_and_no_traceback(tmp_path: Path
     assert (answer.returncode, answer.stderr) == (1, "error: No run today.\n")
     assert answer.stdout.splitlines() == ["Job 1: run=a images=[b]", "Job 2: run=c images=[b]", "c"]
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_output_that_nobody_reads_any_more_is_no_error(tmp_path: Path) -> None:
+    program = (
+        "from soli.configuration import command\n@command('caption')\n"
+        "def main(config):\n    for line in range(100_000):\n        print(line)\nmain()\n"
+    )
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    arguments = [sys.executable, str(tmp_path / "program.py"), "run=a", "images=[b]"]
+    environment = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.wait() == 1
+        assert process.stderr is not None and process.stderr.read() == b""
