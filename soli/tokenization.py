@@ -16,7 +16,7 @@ from nltk.tokenize import TreebankWordTokenizer
 PUNCTUATION = frozenset(["'", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";", "\u2026", "\u2010", "\u2014"])
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
 SYMBOLS = {**BRACKETS, "£": "#", "€": "$", "¤": "$", "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": ""}
-EXPANDED = str.maketrans({"½": " 1/2 ", "¼": " 1/4 ", "¾": " 3/4 ", "¢": " cents ", "\xad": None})
+EXPANDED = str.maketrans({"½": " 1/2 ", "¼": " 1/4 ", "¾": " 3/4 ", "⅓": " 1/3 ", "⅔": " 2/3 ", "¢": " cents ", "\xad": None})
 PLAIN_MARKS = str.maketrans(  # curly and angle quotes, dashes; one for one, so that places in the caption stay
     "\u2019\u2018\u2039\u203a\u201c\u201d\u00ab\u00bb\u2012\u2013\u2015", "'``'" + 4 * '"' + 3 * "\u2014"
 )
@@ -33,7 +33,9 @@ ABBREVIATIONS = (
 )
 NAMES = "Az La Pa Ark Del Ill Ore Tex Mass Miss Wash"
 BEFORE_NUMBERS = "ca nos? op pp art figs? prop"
-SENTENCE_STARTS = (  # after these a single letter's full stop is the end of a sentence, not of an initial
+# Before these a single letter's full stop ends a sentence and is no initial's. So it does where the caption ends: Java looks on to the next
+# caption there, which nearly always begins with one of these.
+SENTENCE_STARTS = (
     "A About After An As At But He Her Here However If In It Last Many More Once One Other Our She Since So Some Such That The Their Then"
     " There These They This We What When While Yet You"
 )
@@ -69,7 +71,7 @@ RULES = {
     "initial": f"[a-z]\\.(?!{LETTER}|\\s*$|(?-i:\\s+{_one_of(SENTENCE_STARTS)}\\b))",
     "negated": f"{LETTER}*n't(?!{LETTER})|'t(?:is|was)(?:n't)?(?!{LETTER})",
     "whole": f"(?:cap'n|e'er|o'er|ev'ry|nat'l|c'mon|s'mores|(?:ol|somethin|dunkin)')(?![a-z])|y'(?=[a-z])|[dl]'(?!{LETTER}{{2}})|j'",
-    "elided": f"'n'|'(?:n|em|til|cause|\\d\\ds?)(?!{LETTER_OR_DIGIT}|'{LETTER})",
+    "elided": f"'n'|'(?:n|em|til|cause|(?<!\\d')\\d\\ds?)(?!{LETTER_OR_DIGIT}|'{LETTER})",
     "clitic": f"'(?:s|m|d|ll|re|ve)(?!{LETTER_OR_DIGIT})",
     "exclaimed": f"{LETTER}+(?:[?!]{LETTER}+)+",
     "word": f"(?:{DOTTED}|{UNIT}){JOINED}",

@@ -22,7 +22,7 @@ ANSWERS = {
     "plan B. The letter x. the J. K. Rowling": "plan b the letter x. the j. k. rowling",
     "a black-and-white t-shirt - and -- a 4-wheeler": "a black-and-white t-shirt and a 4-wheeler",
     "rock 'n' roll on a slip 'n 'slide of the '80s": "rock 'n' roll on a slip 'n slide of the '80s",
-    "“It’s” a dog…": "it 's a dog",
+    "\u201cIt\u2019s\u201d a dog\u2026": "it 's a dog",
     "AT&T & R&B , black & white": "at&t & r&b black & white",
     "$5.50 or 50% of 1,000, 1/2 of 5'2\"": "$ 5.50 or 50 % of 1,000 1/2 of 5 2",
     "y'all gonna say 'tis O'Neil's o'clock, ma'am": "y' all gon na say 't is o'neil 's o'clock ma'am",

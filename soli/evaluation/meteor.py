@@ -157,8 +157,8 @@ def _end(process: subprocess.Popen[str], complaints: IO[str], owner: int) -> Non
 
 
 def _field(caption: str) -> str:
-    """A caption that can neither end its line nor be taken for two."""
-    return " ".join(caption.replace("|", " | ").split())
+    """A caption that can neither end its line nor be taken for two: pycocoevalcap drops the separator too."""
+    return " ".join(caption.replace(SEPARATOR.strip(), " ").split())
 
 
 def _java() -> str:
