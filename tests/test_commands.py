@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 import soli
@@ -106,6 +108,22 @@ def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
     for fact in ("beam3", "test", "images:6", "refs:5"):
         assert fact in metrics["protocol"]
     assert str(output) in answer.out and "CIDEr" in answer.out
+
+
+def test_a_trained_run_needs_its_pretrained_files_no_more(run, tmp_path):
+    weights, glove = tmp_path / "weights.pth", tmp_path / "glove.txt"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)
+    glove.write_text("red 1 2\nblue 3 4\na 5 6\n")
+    small = [*SMALL[:3], *SMALL[7:], "encoder=resnet18", "encoder.stages=1", "encoder.input_size=32", f"encoder.weights={weights}"]
+    decoder = ["decoder=att_lstm_glove", f"decoder.glove={glove}", "decoder.embedding_dim=2", "decoder.hidden_dim=16"]
+    folder = tmp_path / "run"
+    answer = run("train", *small, *decoder, f"run_dir={folder}")
+    assert answer.code == 0, answer.err
+    assert "GloVe has" in answer.out
+    weights.unlink()
+    glove.unlink()
+    answer = run("evaluate", f"run={folder}", "metrics=[CIDEr]", "conditions=[R0.5S1]")
+    assert answer.code == 0, answer.err
 
 
 def test_the_scores_are_those_of_the_captions_that_were_written(trained, run):

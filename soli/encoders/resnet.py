@@ -33,7 +33,8 @@ class ResNetEncoder(nn.Module):
         """`weights` is a torchvision name, a file of a state dict (.safetensors, or .pth read as weights only) or None for random ones.
 
         `finetune_from` is the first stage that may train (0: the stem too; None: nothing). Frozen batch norm keeps statistics and
-        scales as they are, in training too. Raises SoliError for unknown names and for weights of another architecture.
+        scales as they are, in training too; random weights have none worth keeping, so train theirs. Raises SoliError for unknown names and
+        for weights of another architecture.
         """
         super().__init__()
         if name not in NAMES:
@@ -44,8 +45,6 @@ class ResNetEncoder(nn.Module):
             raise SoliError(
                 f"encoder.finetune_from={finetune_from} must be 0 (the stem) to {stages} (the last stage kept), or null for none."
             )
-        if batch_norm == "frozen" and weights is None and finetune_from is not None:
-            batch_norm = "trained"  # random weights have no statistics worth keeping
         self.input_size, self.framing, self.finetune_from = input_size, framing, finetune_from
         network = _build(name, weights, stages, FrozenBatchNorm2d if batch_norm == "frozen" else nn.BatchNorm2d)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)

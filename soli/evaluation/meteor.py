@@ -11,6 +11,7 @@ import importlib.util
 import math
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -76,7 +77,7 @@ class Meteor:
                 cause = f"no answer within {seconds:g} seconds" if passed.is_set() else self._cause(reason)
                 self.close()
                 if isinstance(reason, (OSError, ValueError)):
-                    raise MeteorUnavailable(f"its Java program failed ({cause}); see that `java -version` is 8 or later.") from reason
+                    raise MeteorUnavailable(f"its Java program failed ({cause}); it needs Java 8 or later and 1 GB of memory.") from reason
                 raise
 
     def close(self) -> None:
@@ -118,14 +119,17 @@ class Meteor:
         return line.strip()
 
     def _cause(self, reason: BaseException) -> str:
-        """What the process itself said last, if anything, else what was met here."""
-        assert self._complaints is not None and self._process is not None
+        """What the process itself said, if anything, else what was met here."""
+        assert self._complaints is not None and self._process is not None and self._process.stdout is not None
+        said = ""
         with contextlib.suppress(subprocess.TimeoutExpired):  # a process that is about to die may not have said so yet
             self._process.wait(timeout=1.0)
+            _kill(self._process)
+            said = self._process.stdout.read()  # where Java says that there is too little memory
         self._complaints.seek(0)
-        said = [line.strip() for line in self._complaints if line.strip()]
-        errors = [line for line in said if "error" in line.lower() or "exception" in line.lower()]
-        return (errors or said or [str(reason)])[0][:200]
+        lines = [line.strip() for line in (said + self._complaints.read()).splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
+        return [*errors, *lines, str(reason)][0][:200]
 
 
 @contextlib.contextmanager
@@ -135,7 +139,7 @@ def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[thread
 
     def expire() -> None:
         passed.set()
-        process.kill()
+        _kill(process)
 
     timer = threading.Timer(seconds, expire)
     timer.daemon = True
@@ -149,11 +153,20 @@ def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[thread
 def _end(process: subprocess.Popen[str], complaints: IO[str], owner: int) -> None:
     """Kills the process and takes its status, so that no zombie stays. A fork of the interpreter leaves its parent's process alone."""
     if os.getpid() == owner:
-        process.kill()
+        _kill(process)
         process.wait()
     for pipe in (process.stdin, process.stdout, complaints):
         with contextlib.suppress(OSError, ValueError):  # what a dead process was not sent cannot be sent
             pipe.close()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kills the process and its children: `java` may be a script that calls the real one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _field(caption: str) -> str:

@@ -1,0 +1,214 @@
+"""METEOR's process: one for many sets of captions, gone when it is closed, and never waited for without end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from soli.evaluation import CaptionScorer
+from soli.evaluation.meteor import Meteor, MeteorUnavailable
+
+needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs Java, which is not installed")
+needs_shell = pytest.mark.skipif(not Path("/bin/sh").exists(), reason="a shell script stands in for Java")
+MODULE = str(Path(__file__).resolve().parents[2] / "soli" / "evaluation" / "meteor.py")
+REFERENCES = [["a dog runs on grass", "a brown dog is running"], ["two men sit", "men on a bench"]]
+HYPOTHESES = ["a dog is running", "two men on a bench"]
+
+
+@pytest.fixture(scope="module")
+def meteor():
+    meteor = Meteor()
+    yield meteor
+    meteor.close()
+
+
+@pytest.fixture
+def fake_java(tmp_path, monkeypatch):
+    """Puts a shell script in the place of Java."""
+
+    def install(script: str) -> None:
+        (tmp_path / "java").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / "java").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return install
+
+
+def is_alive(pid: int) -> bool:
+    """True for a zombie too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@needs_java
+def test_one_process_scores_many_sets_of_captions(meteor):
+    first = meteor.score(HYPOTHESES, REFERENCES)
+    pid = meteor.pid
+    worse = meteor.score(["a cat", "a cat"], REFERENCES)
+    assert meteor.score(HYPOTHESES, REFERENCES) == first > worse
+    assert meteor.pid == pid
+
+
+@needs_java
+def test_a_caption_equal_to_a_reference_has_the_full_score(meteor):
+    assert meteor.score(["a dog runs over the green grass"], [["two cats", "a dog runs over the green grass"]]) == 1.0
+    assert meteor.score(["a dog runs over the green grass"], [["two cats", "zebras graze"]]) == 0.0
+
+
+@needs_java
+@pytest.mark.parametrize(("alike", "other"), [("a big dog jumped", "a big dog slept"), ("a large dog jumps", "a striped dog jumps")])
+def test_stems_and_synonyms_count(meteor, alike, other):
+    """Only with the jar's tables: to the other metrics both are equally far."""
+    assert meteor.score([alike], [["a big dog jumps"]]) > meteor.score([other], [["a big dog jumps"]])
+
+
+@needs_java
+@pytest.mark.parametrize("wordless", ["", " ", "\u2028", "|||"])
+def test_a_caption_without_words_scores_nothing_and_moves_no_other(meteor, wordless):
+    assert meteor.score([wordless], [["a dog runs"]]) == 0.0
+    assert meteor.score(["a dog runs"], [[wordless]]) == 0.0
+    assert meteor.score([wordless], [[wordless]]) == 0.0
+    pair = meteor.score([HYPOTHESES[0], ""], [REFERENCES[0], ["a cat"]])
+    assert meteor.score([HYPOTHESES[0], wordless], [REFERENCES[0], ["a cat"]]) == pair > 0.0
+
+
+@needs_java
+@pytest.mark.parametrize("between", [" ||| ", "\n", "\u2028", "\r", "\r\n", "|||"])
+def test_no_caption_is_taken_for_two(meteor, between):
+    broken = [caption.replace(" ", between, 1) for caption in HYPOTHESES]
+    references = [[caption.replace(" ", between, 1) for caption in captions] for captions in REFERENCES]
+    assert meteor.score(broken, references) == meteor.score(HYPOTHESES, REFERENCES)
+
+
+@needs_java
+def test_letters_of_every_script_are_read_and_half_characters_do_no_harm(meteor):
+    assert meteor.score(["un café près du 日本"], [["un café près du 日本"]]) == 1.0
+    assert meteor.score(["un café près du 日本"], [["un caf\u00e8 près du 日本"]]) < 1.0
+    assert meteor.score(["a dog \ud83d runs"], [["a dog runs"]]) > 0.0
+
+
+@needs_java
+def test_a_process_that_was_killed_is_reported_and_the_next_call_starts_another(meteor):
+    meteor.start()
+    killed = meteor.pid
+    os.kill(killed, signal.SIGKILL)
+    with pytest.raises(MeteorUnavailable, match="Java program failed"):
+        meteor.score(HYPOTHESES, REFERENCES)
+    assert not is_alive(killed)
+    assert meteor.pid is None
+    meteor.start()
+    assert meteor.pid not in (None, killed)
+
+
+@needs_java
+def test_a_closed_process_is_gone():
+    meteor = Meteor()
+    meteor.start()
+    pid = meteor.pid
+    meteor.close()
+    assert meteor.pid is None
+    assert not is_alive(pid)
+    meteor.close()  # a second time does nothing
+
+
+@needs_shell
+@pytest.mark.parametrize("end", ["", "raise KeyboardInterrupt", "os.kill(os.getpid(), 9)"])
+def test_python_ends_at_once_and_takes_the_process_along(fake_java, end):
+    fake_java("read line")  # as Java does, it stops when nobody can write to it any more
+    program = f"import os, runpy\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\nprint(m.pid, flush=True)\n{end}"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False)
+    deadline = time.monotonic() + 10
+    while is_alive(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(int(done.stdout))
+
+
+@needs_shell
+def test_a_fork_of_the_interpreter_leaves_the_process_alone(fake_java):
+    fake_java("exec sleep 60")
+    meteor = Meteor()
+    meteor.start()
+    program = os.fork()
+    if program == 0:
+        meteor.close()
+        os._exit(0)
+    os.waitpid(program, 0)
+    assert meteor._process.poll() is None
+    meteor.close()
+
+
+def test_without_java_the_sentence_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MeteorUnavailable, match="needs Java.*install"):
+        Meteor().start()
+
+
+def test_without_java_the_other_metrics_are_reported_with_one_warning(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.warns(UserWarning, match="METEOR is not reported") as warned, CaptionScorer(REFERENCES) as scorer:
+        first, second = scorer.score(HYPOTHESES), scorer.score(HYPOTHESES)
+    assert first == second
+    assert list(first) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert list(scorer.unavailable) == ["METEOR"]
+    assert len(warned) == 1
+
+
+@needs_shell
+@pytest.mark.parametrize("script", ["exec sleep 60", "sleep 60", "trap '' INT TERM; while true; do read line; done"])
+@pytest.mark.parametrize("captions", [HYPOTHESES, ["a dog " * 100_000, "more than a pipe holds"]])
+def test_a_process_that_does_not_answer_is_ended_in_time(fake_java, script, captions):
+    fake_java(script)
+    meteor = Meteor(seconds=0.5, seconds_per_caption=0.0)
+    meteor.start()
+    pid, started = meteor.pid, time.monotonic()
+    with pytest.raises(MeteorUnavailable, match="no answer within 0.5 seconds"):
+        meteor.score(captions, REFERENCES)
+    assert time.monotonic() - started < 20
+    assert not is_alive(pid)
+
+
+@needs_shell
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 0", "failed"),
+        (
+            "echo 'Picked up JAVA_TOOL_OPTIONS: -x' >&2; echo 'UnsupportedClassVersionError: 50.0' >&2; exit 1",
+            "UnsupportedClassVersionError",
+        ),
+        ("echo 'Error occurred during initialization of VM'; exit 1", "Error occurred during initialization"),
+        ("while read line; do echo 'Error: specify hypothesis'; done", "Error: specify hypothesis"),
+        ("while read line; do echo nonsense; echo nonsense; done", "nonsense"),
+        ("while read line; do echo NaN; echo NaN; done", "answered nan"),
+    ],
+)
+def test_what_a_failing_process_says_is_passed_on_in_one_sentence(fake_java, script, said):
+    fake_java(script)
+    meteor = Meteor(seconds=30.0)
+    with pytest.raises(MeteorUnavailable, match=said) as raised:
+        meteor.score(["a dog"], [["a dog"]])
+    assert "\n" not in str(raised.value)
+    assert meteor.pid is None
+
+
+def test_a_java_that_is_no_program_is_reported(fake_java, tmp_path):
+    fake_java("")
+    (tmp_path / "java").write_text("#!/no/such/interpreter\n", encoding="utf-8")
+    with pytest.raises(MeteorUnavailable, match="cannot be started"):
+        Meteor().start()
+
+
+@needs_shell
+def test_a_failure_is_warned_of_once_and_lasts_so_that_no_table_has_meteor_in_some_rows_only(fake_java):
+    fake_java("exit 1")
+    with pytest.warns(UserWarning, match="METEOR is not reported") as warned, CaptionScorer(REFERENCES, ["METEOR", "CIDEr"]) as scorer:
+        assert [list(scorer.score(HYPOTHESES)) for _ in range(2)] == [["CIDEr"]] * 2
+    assert [str(warning.message) for warning in warned] == list(scorer.unavailable.values())
