@@ -39,14 +39,12 @@ def main(config: DictConfig) -> None:
     data = CaptionedImages(dataset, config.split, model.tokenizer)
     check_photographs(data.examples)
     output = folder / "evaluation" / config.split
-    output.mkdir(parents=True, exist_ok=True)
-
-    rungs = climb(model, data, degradations, workers=config.runtime.workers, precision=config.runtime.precision, **generation)
     with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
-        scored = [(rung, scorer.score(rung.captions)) for rung in rungs]
-        shuffled = shuffle(rungs[0].captions)
-        rows = [_row(rung, scores) for rung, scores in scored]
-        rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffled)})
+        output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
+        runtime = config.runtime
+        rungs = climb(model, data, degradations, workers=runtime.workers, precision=runtime.precision, **generation)
+        rows = [_row(rung, scorer.score(rung.captions)) for rung in rungs]
+        rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffle(rungs[0].captions))})
         unavailable = scorer.unavailable
     protocol = _protocol(config, generation, data.examples, trained)
     _write(output, rows, rungs, data.examples, protocol, unavailable)

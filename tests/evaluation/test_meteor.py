@@ -133,7 +133,7 @@ def test_python_ends_at_once_and_takes_the_process_along(fake_java, end):
 
 @needs_shell
 def test_a_fork_of_the_interpreter_leaves_the_process_alone(fake_java):
-    fake_java("exec sleep 60")
+    fake_java("exec /bin/sleep 60")
     meteor = Meteor()
     meteor.start()
     program = os.fork()
@@ -162,7 +162,7 @@ def test_without_java_the_other_metrics_are_reported_with_one_warning(monkeypatc
 
 
 @needs_shell
-@pytest.mark.parametrize("script", ["exec sleep 60", "sleep 60", "trap '' INT TERM; while true; do read line; done"])
+@pytest.mark.parametrize("script", ["exec /bin/sleep 60", "/bin/sleep 60", "trap '' INT TERM; while true; do read line; done"])
 @pytest.mark.parametrize("captions", [HYPOTHESES, ["a dog " * 100_000, "more than a pipe holds"]])
 def test_a_process_that_does_not_answer_is_ended_in_time(fake_java, script, captions):
     fake_java(script)
