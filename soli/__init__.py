@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["compose", "load"]
 
 
+PACKAGES = ("datasets", "decoders", "degradations", "encoders", "evaluation", "losses", "training")
+
+
 def __getattr__(name: str) -> Any:
-    """`load` and `compose` are imported at first use, so that `import soli` stays light."""
+    """`load`, `compose` and the subpackages are imported at first use, so that `import soli` stays light."""
     if name == "load":
         from soli.runs import load
 
@@ -24,4 +28,6 @@ def __getattr__(name: str) -> Any:
         from soli.configuration import compose
 
         return compose
+    if name in PACKAGES:
+        return importlib.import_module(f"soli.{name}")
     raise AttributeError(f"module 'soli' has no attribute '{name}'")

@@ -10,22 +10,27 @@ from omegaconf import DictConfig
 
 from soli.configuration import command
 from soli.datasets import check_photographs
+from soli.degradations import parse
 from soli.interfaces import Example, SoliError
 from soli.runs import generation_settings, load, read_config
+from soli.training.settings import RuntimeSettings
 
 
 @command("caption")
 def main(config: DictConfig) -> None:
-    if config.runtime.threads is not None:
-        torch.set_num_threads(config.runtime.threads)
-    generation = generation_settings(read_config(Path(config.run)), config)
+    runtime = RuntimeSettings(**config.runtime)
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    trained = read_config(Path(config.run))
+    generation = generation_settings(trained, config)
+    degradation = parse(config.condition or "original", trained["degradation"]["mode"])
     images = [str(image) for image in config.images]
     if not images:
         raise SoliError("images is empty: give at least one file, for example images=[a.jpg].")
     check_photographs([Example(image, (), Path(image)) for image in images])
-    model = load(config.run, config.checkpoint, config.runtime.device)
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.runtime.precision == "bf16"):
-        captions = model.caption(images, config.condition, **generation)
+    model = load(config.run, config.checkpoint, runtime.device)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
+        captions = model.caption(images, degradation, **generation)
     for image, caption in zip(images, captions, strict=True):
         print(
             json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)

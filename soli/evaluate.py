@@ -17,16 +17,18 @@ from soli.degradations import parse
 from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.ladder import Rung, climb
 from soli.evaluation.tables import text_table, write_csv
-from soli.interfaces import Example, SoliError
+from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.runs import build_dataset, generation_settings, load, read_config, versions
+from soli.training.settings import RuntimeSettings
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
     folder = Path(config.run)
     trained = read_config(folder)
-    if config.runtime.threads is not None:
-        torch.set_num_threads(config.runtime.threads)
+    runtime = RuntimeSettings(**config.runtime)
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
     generation = generation_settings(trained, config)
     dataset = build_dataset(trained, **config.dataset)
     if config.split not in dataset.splits:
@@ -35,18 +37,18 @@ def main(config: DictConfig) -> None:
     degradations = [parse(name, trained["degradation"]["mode"], dataset.reference_side) for name in names]
     if not degradations:
         raise SoliError("conditions is empty: name at least one, for example conditions=[original,R0.1S50].")
-    model = load(folder, config.checkpoint, config.runtime.device)
+    model = load(folder, config.checkpoint, runtime.device)
     data = CaptionedImages(dataset, config.split, model.tokenizer)
     check_photographs(data.examples)
     output = folder / "evaluation" / config.split
     with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
         output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
-        runtime = config.runtime
         rungs = climb(model, data, degradations, workers=runtime.workers, precision=runtime.precision, **generation)
         rows = [_row(rung, scorer.score(rung.captions)) for rung in rungs]
         rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffle(rungs[0].captions))})
         unavailable = scorer.unavailable
-    protocol = _protocol(config, generation, data.examples, trained)
+    metrics = [metric for metric in config.metrics if metric not in unavailable]
+    protocol = _protocol(config, generation, dataset, metrics, trained["degradation"]["mode"])
     _write(output, rows, rungs, data.examples, protocol, unavailable)
     print(text_table(rows))
     for sentence in unavailable.values():
@@ -69,14 +71,21 @@ def _row(rung: Rung, scores: Mapping[str, float]) -> dict[str, Any]:
     return {"condition": rung.condition, "pixels": f"{width}x{height}", **scores, "distinct": len(set(rung.captions))}
 
 
-def _protocol(config: DictConfig, generation: Mapping[str, Any], examples: list[Example], trained: Mapping[str, Any]) -> str:
-    references = sorted({len(example.captions) for example in examples})
+def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: CaptionDataset, metrics: list[str], mode: str) -> str:
+    """Everything that a score depends on besides the weights: two scores compare when this line is the same."""
+    counts = sorted({len(example.captions) for example in dataset.examples(config.split)})
+    search = f"beam{generation['num_beams']}" if generation["num_beams"] > 1 else "greedy"
     return signature(
-        refs=str(references[0]) if len(references) == 1 else f"{references[0]}-{references[-1]}",
-        gen=f"beam{generation['num_beams']}" if generation["num_beams"] > 1 else "greedy",
+        metric=",".join(metrics),
+        data=dataset.name,
         split=config.split,
-        images=len(examples),
-        mode=trained["degradation"]["mode"],
+        images=len(dataset.examples(config.split)),
+        refs=str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}",
+        side=dataset.reference_side or "own",
+        mode=mode,
+        gen=f"{search},max{generation['max_tokens']},length{generation['length_penalty']:g}",
+        checkpoint=config.checkpoint,
+        precision=config.runtime.precision,
     )
 
 

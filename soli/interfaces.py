@@ -42,6 +42,7 @@ class CaptionDataset(Protocol):
 
     name: str
     reference_side: int | None
+    notices: list[str]  # sentences on what was left out, for the user
 
     @property
     def splits(self) -> tuple[str, ...]: ...

@@ -42,8 +42,11 @@ class Captioner(nn.Module):
         return render(photographs, degradations, frames, device=self.device).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def embed(self, images: Iterable[Photograph], condition: str | None = None, batch_size: int = 32) -> Tensor:
-        """Embeddings (N, E) of photographs (files, Pillow images or uint8 (H, W, 3) arrays), degraded by `condition` first if given."""
+    def embed(self, images: Iterable[Photograph], condition: str | Degradation | None = None, batch_size: int = 32) -> Tensor:
+        """Embeddings (N, E) of photographs: files, Pillow images or uint8 (H, W, 3) arrays.
+
+        They are degraded by `condition` first, if given: a name, or what `parse` made of it.
+        """
         with _evaluating(self):
             return torch.cat([self.encoder(inputs).float().mean(1).cpu() for inputs in self._inputs(images, condition, batch_size)])
 
@@ -51,14 +54,15 @@ class Captioner(nn.Module):
     def caption(
         self,
         images: Iterable[Photograph],
-        condition: str | None = None,
+        condition: str | Degradation | None = None,
         num_beams: int = 3,
         max_tokens: int = 30,
         length_penalty: float = 1.0,
         batch_size: int = 32,
     ) -> list[str]:
-        """A caption for each photograph (a file, a Pillow image or a uint8 (H, W, 3) array), degraded by `condition` first if given.
+        """A caption for each photograph: a file, a Pillow image or a uint8 (H, W, 3) array.
 
+        They are degraded by `condition` first, if given: a name, or what `parse` made of it.
         Raises SoliError for photographs that cannot be read and conditions that do not parse or leave less than a pixel.
         """
         with _evaluating(self):
@@ -73,10 +77,10 @@ class Captioner(nn.Module):
         generated = generate(self.decoder, self.encoder(inputs), self.tokenizer, num_beams, max_tokens, length_penalty)
         return [self.tokenizer.decode(ids) for ids in generated.ids]
 
-    def _inputs(self, images: Iterable[Photograph], condition: str | None, batch_size: int) -> Iterator[Tensor]:
+    def _inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
         if isinstance(images, (str, PathLike, Image.Image)):
             raise SoliError("Give a list of photographs, also for a single one: [photograph].")
-        degradation = parse(condition or "original")
+        degradation = condition if isinstance(condition, Degradation) else parse(condition or "original")
         images = list(images)
         if not images:
             raise SoliError("There are no photographs to look at: the list is empty.")

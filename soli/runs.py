@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from soli.configuration import build
+from soli.configuration.checks import check_values
+from soli.configuration.schema import TrainConfig
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint
@@ -63,15 +64,16 @@ def read_config(folder: Path) -> dict[str, Any]:
         nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         beside = f"; runs beside it: {', '.join(nearby[:10])}" if nearby else ""
         raise SoliError(f"run={folder} is not a run folder (it has no config.yaml and vocabulary.json){beside}. Train one with soli.train.")
+    path = folder / "config.yaml"
     try:
-        config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-        return {**config, "encoder": dict(config["encoder"]), "decoder": dict(config["decoder"]), "dataset": dict(config["dataset"])}
-    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as reason:
-        raise SoliError(f"{folder / 'config.yaml'} is damaged: {reason}") from reason
-    except Exception as reason:
-        if type(reason).__module__.startswith("yaml"):
-            raise SoliError(f"{folder / 'config.yaml'} is damaged: {str(reason).splitlines()[0]}") from reason
-        raise
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        missing = [field.name for field in fields(TrainConfig) if not isinstance(config, dict) or field.name not in config]
+        if missing:
+            raise SoliError(f"there is no {', '.join(missing)}")
+        check_values(config, TrainConfig)
+    except Exception as reason:  # of yaml, of OmegaConf, or ours
+        raise SoliError(f"{path} is damaged, or of another version of soli: {str(reason).splitlines()[0]}") from reason
+    return config
 
 
 def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[str, Any]) -> None:
@@ -83,7 +85,8 @@ def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[s
         (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
         (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
         vocabulary.save(folder / "vocabulary.json")
-        OmegaConf.save(config, folder / "config.yaml", resolve=True)  # last: a folder with a config is complete
+        OmegaConf.save(config, folder / "config.partial", resolve=True)
+        (folder / "config.partial").replace(folder / "config.yaml")  # last: a folder with a config is complete
     except OSError as reason:
         raise SoliError(
             f"The run folder {folder} cannot be written: {reason.strerror}. Free some space there, or give another run_dir."

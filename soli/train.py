@@ -19,6 +19,7 @@ from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, pick_device, read_config, write_run
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import train
+from soli.training.schedule import check_phases, parameter_groups
 from soli.training.settings import (
     GenerationSettings,
     LoaderSettings,
@@ -57,26 +58,30 @@ def main(config: DictConfig) -> None:
         vocabulary = Vocabulary.build(captions, VocabularySettings(**settings.vocabulary).min_count)
     torch.manual_seed(recipe.seed)  # the starting weights
     model = build_captioner(settings, vocabulary, new=not (folder / LAST).exists())
-    if not resume:
+    _check_conditions(settings, recipe, dataset)
+    check_phases(recipe.phases, model)
+    for phase in recipe.phases.values():
+        parameter_groups(model, phase, recipe.optimizer)
+    data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
+    validate = _validation(model, dataset, settings, recipe)
+    if not resume:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
         write_run(folder, config, vocabulary, {**_summary(dataset), "leaks": leaks})
         _announce(dataset, leaks, vocabulary, model, recipe)
     model.to(device).to(memory_format=torch.channels_last)
-
-    data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
-    progress = train(model, data, recipe, folder, _validation(model, dataset, settings, recipe), resume)
+    progress = train(model, data, recipe, folder, validate, resume)
     best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
     print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}")
 
 
 def default_run_dir() -> Path:
-    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with the other overrides appended."""
+    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with what else was chosen or overridden appended."""
     choices = HydraConfig.get().runtime.choices
-    parts = (
-        [choices.experiment] if choices.get("experiment") else [choices[group] for group in ("dataset", "encoder", "decoder", "variant")]
-    )
-    extra = override_dirname(job_overrides())
-    return Path("runs") / "_".join([*parts, extra] if extra else parts).replace("/", "_")
+    named = ["experiment"] if choices.get("experiment") else ["dataset", "encoder", "decoder", "variant"]
+    given = dict(override.partition("=")[::2] for override in job_overrides())
+    others = [group for group in given if group in choices and group not in named]
+    parts = [str(choices[group]) for group in [*named, *others]]
+    return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(job_overrides())])]).replace("/", "_")
 
 
 def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
@@ -104,6 +109,12 @@ def _recipe(settings: Any) -> Recipe:
         logging=LoggingSettings(**settings["logging"]),
         runtime=RuntimeSettings(**settings["runtime"]),
     )
+
+
+def _check_conditions(settings: Any, recipe: Recipe, dataset: CaptionDataset) -> None:
+    """Raises SoliError for a condition that does not parse, in the phases or in what evaluation will use."""
+    for condition in [*settings["degradation"]["conditions"], *(name for phase in recipe.phases.values() for name in phase.conditions)]:
+        parse(condition, recipe.mode, dataset.reference_side)
 
 
 def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Any:

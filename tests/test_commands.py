@@ -105,7 +105,7 @@ def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
     assert len(captions) == 6 and len(captions[0]["references"]) == 5
     assert set(captions[0]["captions"]) == {"original", "R0.2S1", "R0.1S50", "R0.05S50"}
     assert len((output / "metrics.csv").read_text().splitlines()) == 6
-    for fact in ("beam3", "test", "images:6", "refs:5"):
+    for fact in ("BLEU,ROUGE-L,CIDEr|", "beam3", "split:test", "images:6", "refs:5", "data:toy"):
         assert fact in metrics["protocol"]
     assert str(output) in answer.out and "CIDEr" in answer.out
 
@@ -195,6 +195,8 @@ def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
         ("train", ["variant.phases.caption.losses.caption=0", "variant.phases.caption.losses.attention=0"], "losses"),
         ("train", ["vocabulary.min_count=100000"], "min_count"),
         ("train", ["loader.batch_size=0"], "loader.batch_size"),
+        ("train", ["degradation.conditions=[R0.1S5O]", *SMALL[:-1]], "R0.1S5O"),
+        ("train", ["variant.phases.caption.train.encoder=-1", *SMALL[:-1]], "encoder"),
         ("evaluate", ["run=nowhere"], "nowhere"),
         ("evaluate", [], "run"),
         ("caption", ["run=nowhere", "images=[a.jpg]"], "nowhere"),
@@ -203,7 +205,7 @@ def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
 def test_mistakes_get_a_sentence(run, tmp_path, monkeypatch, command, overrides, culprit):
     monkeypatch.chdir(tmp_path)
     assert culprit in failed(run(command, *overrides))
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*.safetensors")) and not list(tmp_path.rglob("config.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,7 @@ def test_mistakes_get_a_sentence(run, tmp_path, monkeypatch, command, overrides,
         ("evaluate", ["conditions=[]"], "conditions"),
         ("evaluate", ["metrics=[CIDR]"], "CIDEr"),
         ("evaluate", ["generation.num_beams=0"], "num_beams"),
+        ("evaluate", ["runtime.threads=0"], "runtime.threads"),
         ("caption", ["images=[nowhere.jpg]"], "nowhere.jpg"),
         ("caption", ["images=[]"], "images"),
     ],
@@ -228,8 +231,13 @@ def test_mistakes_with_a_run_get_a_sentence_and_leave_it_alone(trained, run, com
 def test_a_damaged_run_is_named(trained, run, tmp_path):
     import shutil
 
-    for name, content in (("best.safetensors", b"\x00" * 50), ("vocabulary.json", b"[1, 2"), ("config.yaml", b"a: [b")):
-        copy = tmp_path / name.replace(".", "_")
+    for name, content in (
+        ("best.safetensors", b"\x00" * 50),
+        ("vocabulary.json", b"[1, 2"),
+        ("config.yaml", b"a: [b"),
+        ("config.yaml", b"seed: 1"),
+    ):
+        copy = tmp_path / f"{name}{len(content)}"
         shutil.copytree(trained, copy)
         (copy / name).write_bytes(content)
         assert name in failed(run("evaluate", f"run={copy}"))

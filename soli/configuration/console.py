@@ -51,11 +51,14 @@ def command(config_name: str) -> Callable[[Main], Callable[[], None]]:
     def decorate(main: Main) -> Callable[[], None]:
         @functools.wraps(main)
         def run() -> None:
+            before = HydraConfig.instance().cfg
             try:
                 code = _in_one_line(lambda: _run(main, config_name, sys.argv[1:]))
             except KeyboardInterrupt as reason:
                 print(str(reason) or "Interrupted.", file=sys.stderr)
                 code = 130
+            finally:
+                HydraConfig.instance().cfg = before
             if code:
                 sys.exit(code)
 

@@ -21,10 +21,12 @@ def load_glove(path: str | Path, words: tuple[str, ...], width: int, seed: int =
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                word, *numbers = line.rstrip().split(" ")
-                is_header = number == 1 and len(numbers) == 1  # word2vec's text format begins with the number of words and the width
-                if len(numbers) != width and not is_header:
-                    raise SoliError(_wrong_width(path, number, len(numbers), width))
+                fields = line.rstrip().split(" ")
+                if len(fields) <= 2:  # a blank line, or word2vec's first one: the number of words and the width
+                    continue
+                if len(fields) < width + 1 or (number == 1 and len(fields) > width + 1):
+                    raise SoliError(_wrong_width(path, number, len(fields) - 1, width))
+                word, numbers = " ".join(fields[:-width]), fields[-width:]  # some words of GloVe 840B contain spaces
                 if word in wanted:
                     found[wanted[word]] = _floats(numbers, path, number)
     except OSError as reason:
@@ -41,7 +43,7 @@ def load_glove(path: str | Path, words: tuple[str, ...], width: int, seed: int =
         )
     indices, vectors = torch.tensor(list(found)), torch.tensor(list(found.values()))
     generator = torch.Generator().manual_seed(seed)
-    table = torch.randn(len(words), width, generator=generator) * vectors.std(0) + vectors.mean(0)
+    table = torch.randn(len(words), width, generator=generator) * vectors.std(0, correction=0) + vectors.mean(0)
     table[indices] = vectors
     return table, len(found) / len(words)
 

@@ -104,8 +104,9 @@ def axis_matrix(
 
 @lru_cache(maxsize=512)
 def _cached_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> tuple[Tensor, bool]:
-    matrix = _build(side, plan, target, 0, target, antialias)
-    return matrix.to(device), target == side and torch.equal(matrix, torch.eye(side))
+    with torch.inference_mode(False):  # or gradients could not flow through it later
+        matrix = _build(side, plan, target, 0, target, antialias)
+        return matrix.to(device), target == side and torch.equal(matrix, torch.eye(side))
 
 
 def _build(side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool) -> Tensor:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+MAX_VALUES = 2**26  # of a stack of images: 256 MiB as floats
+
 
 def multiply_groups(images: Sequence[Tensor], rows: Sequence[Tensor | None], columns: Sequence[Tensor | None]) -> Tensor:
     """N images (3, Hi, Wi), matrices (H, Hi) and (W, Wi), all on one device, to (N, 3, H, W) floats; None stands for the identity.
@@ -17,16 +19,23 @@ def multiply_groups(images: Sequence[Tensor], rows: Sequence[Tensor | None], col
     groups = defaultdict(list)
     for index, (image, row, column) in enumerate(zip(images, rows, columns, strict=True)):
         groups[image.shape, image.dtype, row is None, column is None].append(index)
+    parts = [part for indices in groups.values() for part in _parts(indices, images[indices[0]].numel())]
     results: list[Tensor | None] = [None] * len(images)
     with torch.autocast(images[0].device.type, enabled=False):
-        for indices in groups.values():
+        for indices in parts:
             stack = _to_float(torch.stack([images[index] for index in indices]))
             products = _multiply(_stack(rows, indices), stack, _stack(columns, indices))
-            if len(groups) == 1:
+            if len(parts) == 1:
                 return products
             for index, product in zip(indices, products, strict=True):
                 results[index] = product
     return torch.stack(results)
+
+
+def _parts(indices: list[int], num_values: int) -> list[list[int]]:
+    """So many images at once that their floats stay below MAX_VALUES, one at the least."""
+    length = max(1, MAX_VALUES // num_values)
+    return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
 def _to_float(images: Tensor) -> Tensor:

@@ -69,8 +69,13 @@ def _build(name: str, weights: str | None, stages: int, norm_layer: type[nn.Modu
     """The torchvision network with its weights; layers after `stages` may be missing in a file, for they are thrown away."""
     constructor = getattr(torchvision.models, name)
     known = torchvision.models.get_model_weights(name).__members__
-    if weights is None or weights in known:
-        return constructor(weights=known[weights] if weights else None, norm_layer=norm_layer)
+    if weights is None:
+        return constructor(weights=None, norm_layer=norm_layer)
+    if weights in known:
+        try:
+            return constructor(weights=known[weights], norm_layer=norm_layer)
+        except (OSError, RuntimeError) as reason:
+            raise SoliError(f"encoder.weights={weights} could not be downloaded ({reason}). Give a local file, or null.") from reason
     network = constructor(weights=None, norm_layer=norm_layer)
     _load(network, Path(weights), name, stages, known)
     return network

@@ -16,7 +16,7 @@ from soli.degradations import parse
 from soli.interfaces import SoliError
 from soli.losses import AttentionLoss, CaptionLoss
 from soli.model import Captioner
-from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, read_progress, save_checkpoint
+from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
 from soli.training.schedule import check_phases, learning_rate, parameter_groups
@@ -36,27 +36,29 @@ def train(model: Captioner, data: CaptionedImages, recipe: Recipe, folder: Path,
     """
     check_phases(recipe.phases, model)
     saved = resume and (folder / LAST).exists()
-    progress = read_progress(folder / LAST) if saved else Progress()
+    progress = load_checkpoint(folder / LAST, model) if saved else Progress()
     with MetricsLog(folder, recipe.logging.tensorboard, progress.step if resume else None) as log, StopRequest() as stop:
         run = _Run(model, data, recipe, folder, log, stop, progress)
         for number, (name, phase) in enumerate(recipe.phases.items()):
-            if number < progress.phase or progress.finished:
+            if number < progress.phase:
                 continue
             optimizer = torch.optim.AdamW(parameter_groups(model, phase, recipe.optimizer), lr=recipe.optimizer.lr)
-            if saved and number == progress.phase:
-                saved = False
+            if saved:
                 load_checkpoint(folder / LAST, model, optimizer)
+                saved = False
             while progress.epoch < phase.epochs and not run.is_over:
                 _train_epoch(run, name, phase, optimizer)
                 if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
                     _validate(run, name, validate)
                 if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
                     tqdm.write(f"{name}: no gain in {recipe.validation.patience} validations, the phase ends here.")
-                    break
+                    progress.epoch = phase.epochs
                 if progress.epoch < phase.epochs:
                     save_checkpoint(folder / LAST, model, progress, optimizer)
+            if progress.epoch < phase.epochs:
+                return progress  # runtime.max_steps is reached; with more of them the run may be resumed
             progress.phase, progress.epoch, progress.batch, progress.validations_without_gain = number + 1, 0, 0, 0
-            progress.finished = progress.phase == len(recipe.phases) or run.is_over
+            progress.finished = progress.phase == len(recipe.phases)
             save_checkpoint(folder / LAST, model, progress)
     return progress
 
@@ -97,7 +99,7 @@ def _train_epoch(run: _Run, name: str, phase: Phase, optimizer: torch.optim.Opti
             group["lr"] = group["factor"] * learning_rate(recipe.optimizer, progress.step - first_step, num_steps)
 
         image_ids = [data.examples[index].image_id for index in batch.indices]
-        views = draw_views(batch.images, image_ids, degradations, model.framing, recipe.seed, progress.epoch)
+        views = draw_views(batch.images, image_ids, degradations, model.framing, recipe.seed, progress.epoch, flip=recipe.loader.flip)
         images, tokens = model.render(batch.images, *views), batch.tokens.to(device, non_blocking=True)  # (N, 3, S, S), (N, C, T)
         targets = tokens[..., 1:]
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.runtime.precision == "bf16"):
@@ -110,7 +112,7 @@ def _train_epoch(run: _Run, name: str, phase: Phase, optimizer: torch.optim.Opti
             terms["attention"] = attention_loss(attention.float(), targets != pad_id)
         loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        _backward(loss, model, name)
         norm = _clip_gradients(model, recipe.optimizer.clip_norm)
         _stop_unless_finite({**terms, "loss": loss, "gradient norm": norm}, progress.step, run.folder / LAST)
         optimizer.step()
@@ -161,6 +163,16 @@ def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe
     first_step = progress.step - progress.epoch * steps_per_epoch - progress.batch
     num_steps = phase.epochs * steps_per_epoch
     return first_step, min(num_steps, recipe.runtime.max_steps - first_step) if recipe.runtime.max_steps else num_steps
+
+
+def _backward(loss: Tensor, model: nn.Module, phase: str) -> None:
+    """The gradients of the loss. Raises SoliError when it does not reach all parameters that are to train."""
+    if loss.requires_grad:
+        loss.backward()
+    missed = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    if missed:
+        advice = "Give a loss that does a weight above 0, or leave them out of train"
+        raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
 
 
 def _clip_gradients(model: nn.Module, clip_norm: float | None) -> Tensor:

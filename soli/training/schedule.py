@@ -42,21 +42,22 @@ def _check_names(where: str, weights: Mapping[str, float], known: set[str], list
 def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings) -> list[dict]:
     """Freezes all of `model` but what `phase` trains, and returns the optimizer's groups of what is left, a group per named module.
 
-    Frozen means no gradients and eval mode. A parameter under two names belongs to the more specific (longer) one.
+    Frozen means no gradients and eval mode. A parameter under two names belongs to the more specific (longer) one, also to freeze it.
     """
     model.eval().requires_grad_(False)
+    names = sorted(phase.train, key=len)
+    for name in names:
+        for part in _parts(model, name):
+            part.train(phase.train[name] > 0)
     groups, taken = [], set()
-    for name in sorted((name for name, factor in phase.train.items() if factor > 0), key=len, reverse=True):
-        module = model.get_submodule(name)
-        parts = module.finetuned_parts() if hasattr(module, "finetuned_parts") else [module]
-        parameters = {}
-        for part in parts:
-            part.train()
-            parameters |= {id(parameter): parameter for parameter in part.parameters() if id(parameter) not in taken}
+    for name in reversed(names):
+        parameters = {
+            id(parameter): parameter for part in _parts(model, name) for parameter in part.parameters() if id(parameter) not in taken
+        }
         taken |= set(parameters)
-        groups.append(
-            {"name": name, "params": list(parameters.values()), "factor": phase.train[name], "weight_decay": settings.weight_decay}
-        )
+        if phase.train[name] > 0:
+            group = {"name": name, "params": list(parameters.values()), "factor": phase.train[name]}
+            groups.append({**group, "weight_decay": settings.weight_decay})
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
@@ -66,6 +67,12 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
             f"None of {', '.join(phase.train)} has a parameter that may train: raise encoder.finetune_from, or name another module."
         )
     return groups
+
+
+def _parts(model: nn.Module, name: str) -> list[nn.Module]:
+    """The parts of a named module that may train at all."""
+    module = model.get_submodule(name)
+    return module.finetuned_parts() if hasattr(module, "finetuned_parts") else [module]
 
 
 def learning_rate(settings: OptimizerSettings, step: int, num_steps: int) -> float:

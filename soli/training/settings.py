@@ -28,10 +28,14 @@ class VocabularySettings:
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """`batch_size` photographs a step, each with all its captions, cut to `max_tokens` tokens (start and end included)."""
+    """`batch_size` photographs a step, each with all its captions, cut to `max_tokens` tokens (start and end included).
+
+    `flip` mirrors half of the training photographs, which makes captions that say left or right untrue.
+    """
 
     batch_size: int = 32
     max_tokens: int = 40
+    flip: bool = True
 
     def __post_init__(self) -> None:
         _check_at_least(self, "loader", batch_size=1, max_tokens=2)
@@ -76,6 +80,8 @@ class GenerationSettings:
 
     def __post_init__(self) -> None:
         _check_at_least(self, "generation", num_beams=1, max_tokens=1, batch_size=1)
+        if not -10 <= self.length_penalty <= 10:
+            raise SoliError(f"generation.length_penalty={self.length_penalty} must lie between -10 and 10 (1: the mean log-probability).")
 
 
 @dataclass(frozen=True)

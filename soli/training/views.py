@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -23,11 +24,11 @@ def draw_views(
     seed: int,
     epoch: int,
     view: int = 0,
+    flip: bool = True,
 ) -> tuple[list[Degradation], list[Frame]]:
-    """A condition for each photograph (3, Hi, Wi), and its window; all views of a photograph share the window."""
+    """A condition for each photograph (3, Hi, Wi), and its window, which all its views share; `flip` mirrors half of the photographs."""
     degradations = [randomness(seed, "condition", image, epoch, view).choice(conditions) for image in image_ids]
     frames = [
-        framing.frame(*photograph.shape[1:], randomness(seed, "frame", image, epoch))
-        for photograph, image in zip(photographs, image_ids, strict=True)
+        framing.frame(*photograph.shape[1:], randomness(seed, "frame", image, epoch)) for photograph, image in zip(photographs, image_ids)
     ]
-    return degradations, frames
+    return degradations, frames if flip else [replace(frame, flip=False) for frame in frames]

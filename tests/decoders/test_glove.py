@@ -25,6 +25,15 @@ def test_vectors_land_on_their_words_and_missing_words_get_some_of_the_same_kind
     assert table[0].abs().sum() > 0 and table[3].abs().sum() > 0 and not torch.equal(table[0], table[3])
 
 
+def test_a_header_blank_lines_and_words_with_spaces_are_read(glove):
+    table, coverage = load_glove(glove("3 2", "dog 1 2", ". . 3 4", "", "cat 5 6", ""), ("dog", ". .", "cat"), 2)
+    assert table.tolist() == [[1, 2], [3, 4], [5, 6]] and coverage == 1
+
+
+def test_one_known_word_is_enough(glove):
+    assert load_glove(glove("dog 1 2 3"), ("dog", "cat"), 3)[0].isfinite().all()
+
+
 def test_the_made_up_vectors_are_the_same_every_time(glove):
     path = glove("dog 1 2 3", "cat 3 4 5")
     assert torch.equal(load_glove(path, ("dog", "cat", "x"), 3)[0], load_glove(path, ("dog", "cat", "x"), 3)[0])

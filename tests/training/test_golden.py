@@ -41,7 +41,7 @@ CASES = {"baseline": ["original"], "aug": ["original", "R0.5S1", "R0.2S50", "R1S
 @pytest.mark.parametrize("name", CASES)
 def test_losses_are_those_of_the_golden_run(name, tmp_path):
     found, golden = losses(tmp_path, CASES[name]), json.loads(GOLDEN.read_text())[name]
-    assert len(found) == len(golden) == 20 and golden[-1] < golden[0] - 0.5
+    assert len(found) == len(golden) == 20 and sum(golden[-5:]) < sum(golden[:5]) - 2
     assert found == pytest.approx(golden, abs=2e-3)  # other processors and versions round differently
 
 

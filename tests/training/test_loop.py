@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -175,6 +176,30 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name_and_step(toy, vocabular
     recipe = make_recipe(optimizer=OptimizerSettings(lr=1e20, clip_norm=None, schedule="constant"))
     with pytest.raises(SoliError, match=r"(caption|attention|loss|gradient norm) is (nan|inf) at step \d"):
         train(model, data, recipe, tmp_path, constant_validation)
+
+
+def test_weights_that_no_loss_reaches_are_named(toy, vocabulary, tmp_path):
+    data = CaptionedImages(toy, "train", vocabulary)
+    for train_names in ({"decoder": 1.0}, {"decoder.output": 1.0}):
+        recipe = make_recipe(phases={"caption": Phase(epochs=1, train=train_names, losses={"attention": 1.0})})
+        with pytest.raises(SoliError, match=r"no loss reaches .*decoder\.output"):
+            train(make_model(vocabulary), data, recipe, tmp_path, constant_validation)
+
+
+def test_a_run_that_ended_at_max_steps_goes_on_with_more(toy, vocabulary, tmp_path):
+    data, recipe = CaptionedImages(toy, "train", vocabulary), make_recipe(optimizer=OptimizerSettings(schedule="constant"))
+    whole, parts = make_model(vocabulary), make_model(vocabulary)
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    train(whole, data, recipe, tmp_path / "whole", constant_validation)
+    progress = train(parts, data, replace(recipe, runtime=RuntimeSettings(max_steps=4)), tmp_path / "parts", constant_validation)
+    assert progress.step == 4 and not progress.finished
+    resumed = make_model(vocabulary)
+    assert train(resumed, data, recipe, tmp_path / "parts", constant_validation, resume=True).finished
+    assert same(weights(whole), weights(resumed))
+    again = make_model(vocabulary)
+    assert train(again, data, recipe, tmp_path / "parts", constant_validation, resume=True).step == 6
+    assert same(weights(whole), weights(again))
 
 
 def test_a_metric_that_validation_does_not_give_is_named(toy, vocabulary, tmp_path):

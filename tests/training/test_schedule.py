@@ -53,6 +53,13 @@ def test_a_parameter_under_two_names_belongs_to_the_more_specific_one():
     assert groups["encoder.0"]["factor"] == 0.1 and len(groups["encoder"]["params"]) == 2
 
 
+def test_a_part_of_a_named_module_can_be_frozen():
+    model = Model()
+    (group,) = parameter_groups(model, phase(train={"encoder": 1.0, "encoder.1": 0.0}), OptimizerSettings())
+    assert {id(parameter) for parameter in group["params"]} == {id(parameter) for parameter in model.encoder[0].parameters()}
+    assert not model.encoder[1].training and not model.encoder[1].weight.requires_grad and model.encoder[2].training
+
+
 @pytest.mark.parametrize(
     ("phases", "message"),
     [

@@ -24,5 +24,12 @@ def test_two_views_share_the_window_and_draw_their_own_conditions():
     assert len({degradation.spec for degradation in first[0]}) > 5
 
 
+def test_without_flips_nothing_else_changes():
+    images, names = [torch.zeros(3, 60, 90)] * 20, [f"image{index}" for index in range(20)]
+    (_, flipped), (_, straight) = (draw_views(images, names, [parse("original")], Framing(32), 0, 0, flip=flip) for flip in (True, False))
+    assert {frame.flip for frame in flipped} == {True, False} and {frame.flip for frame in straight} == {False}
+    assert [(frame.top, frame.left) for frame in flipped] == [(frame.top, frame.left) for frame in straight]
+
+
 def test_randomness_is_the_same_in_every_process():
     assert randomness(0, "image", 1).getrandbits(32) == 989722613
