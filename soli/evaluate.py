@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def main(config: DictConfig) -> None:
     data = CaptionedImages(dataset, config.split, model.tokenizer)
     check_photographs(data.examples)
     output = folder / "evaluation" / config.split
+    warnings.filterwarnings("ignore", message="METEOR is not reported")  # said below, without a line of code
     with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
         output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
         rungs = climb(model, data, degradations, workers=runtime.workers, precision=runtime.precision, **generation)

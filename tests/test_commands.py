@@ -110,6 +110,15 @@ def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
     assert str(output) in answer.out and "CIDEr" in answer.out
 
 
+def test_without_java_the_other_metrics_are_reported_and_one_sentence_says_why(trained, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = run("evaluate", f"run={trained}", "conditions=[R0.2S1]", "split=val")
+    assert answer.code == 0, answer.err
+    metrics = json.loads((trained / "evaluation" / "val" / "metrics.json").read_text())
+    assert "METEOR" not in metrics["rows"][0] and {"BLEU-4", "ROUGE-L", "CIDEr"} <= metrics["rows"][0].keys()
+    assert "Java" in metrics["unavailable"]["METEOR"] and answer.out.count("needs Java") == 1 and "Warning" not in answer.err
+
+
 def test_a_trained_run_needs_its_pretrained_files_no_more(run, tmp_path):
     weights, glove = tmp_path / "weights.pth", tmp_path / "glove.txt"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)
