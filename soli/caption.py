@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from soli.configuration import command
 from soli.datasets import check_photographs
-from soli.degradations import parse
 from soli.interfaces import Example, SoliError
 from soli.runs import generation_settings, load, read_config
 from soli.training.settings import RuntimeSettings
@@ -21,22 +20,29 @@ def main(config: DictConfig) -> None:
     runtime = RuntimeSettings(**config.runtime)
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    trained = read_config(Path(config.run))
-    generation = generation_settings(trained, config)
-    degradation = parse(config.condition or "original", trained["degradation"]["mode"])
-    images = [str(image) for image in config.images]
-    if not images:
-        raise SoliError("images is empty: give at least one file, for example images=[a.jpg].")
+    generation = generation_settings(read_config(Path(config.run)), config)
+    images = _files([config.images] if isinstance(config.images, str) else list(config.images))
     check_photographs([Example(image, (), Path(image)) for image in images])
     model = load(config.run, config.checkpoint, runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
-        captions = model.caption(images, degradation, **generation)
+        captions = model.caption(images, config.condition, **generation)
     for image, caption in zip(images, captions, strict=True):
         print(
             json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
             if config.json
             else f"{image}\t{caption}"
         )
+
+
+def _files(images: list[str]) -> list[str]:
+    """The files named, and those in the folders named. Raises SoliError when there are none."""
+    found = []
+    for image in map(Path, images):
+        inside = sorted(path for path in image.iterdir() if path.is_file()) if image.is_dir() else [image]
+        found += [str(path) for path in inside]
+    if not found:
+        raise SoliError("images names no file: give at least one, for example images=[a.jpg], or a folder of photographs.")
+    return found
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
     model = load(folder, config.checkpoint, runtime.device)
     data = CaptionedImages(dataset, config.split, model.tokenizer)
     check_photographs(data.examples)
-    output = folder / "evaluation" / config.split
+    output = Path(config.output or folder / "evaluation" / config.split)
     warnings.filterwarnings("ignore", message="METEOR is not reported")  # said below, without a line of code
     with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
         output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work

@@ -21,14 +21,18 @@ Photograph = str | PathLike | Image.Image | np.ndarray
 class Captioner(nn.Module):
     """Photographs to captions. `encoder` and `decoder` as in soli/interfaces.py; embeddings are features averaged over the grid (SOLI)."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer):
-        """Raises SoliError when the decoder's output does not have a place for every token."""
+    def __init__(self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer, mode: str = "matrix", reference_side: int | None = None):
+        """`mode` and `reference_side` say what the name of a condition means here, as in `soli.degradations.parse`.
+
+        Raises SoliError when the decoder's output does not have a place for every token.
+        """
         super().__init__()
         if decoder.vocab_size != len(tokenizer):
             raise SoliError(
                 f"The decoder predicts {decoder.vocab_size} tokens, but its tokenizer has {len(tokenizer)}: build both from one vocabulary."
             )
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
+        self.mode, self.reference_side = mode, reference_side
         self.framing = Framing(encoder.input_size, encoder.framing)
 
     @property
@@ -45,7 +49,8 @@ class Captioner(nn.Module):
     def embed(self, images: Iterable[Photograph], condition: str | Degradation | None = None, batch_size: int = 32) -> Tensor:
         """Embeddings (N, E) of photographs: files, Pillow images or uint8 (H, W, 3) arrays.
 
-        They are degraded by `condition` first, if given: a name, or what `parse` made of it.
+        They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
+        what `parse` made of it.
         """
         with _evaluating(self):
             return torch.cat([self.encoder(inputs).float().mean(1).cpu() for inputs in self._inputs(images, condition, batch_size)])
@@ -62,7 +67,8 @@ class Captioner(nn.Module):
     ) -> list[str]:
         """A caption for each photograph: a file, a Pillow image or a uint8 (H, W, 3) array.
 
-        They are degraded by `condition` first, if given: a name, or what `parse` made of it.
+        They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
+        what `parse` made of it.
         Raises SoliError for photographs that cannot be read and conditions that do not parse or leave less than a pixel.
         """
         with _evaluating(self):
@@ -80,7 +86,7 @@ class Captioner(nn.Module):
     def _inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
         if isinstance(images, (str, PathLike, Image.Image)):
             raise SoliError("Give a list of photographs, also for a single one: [photograph].")
-        degradation = condition if isinstance(condition, Degradation) else parse(condition or "original")
+        degradation = condition if isinstance(condition, Degradation) else parse(condition or "original", self.mode, self.reference_side)
         images = list(images)
         if not images:
             raise SoliError("There are no photographs to look at: the list is empty.")
@@ -98,7 +104,7 @@ def as_tensor(image: Photograph) -> Tensor:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise SoliError(f"A photograph is a file, a Pillow image or a uint8 array (H, W, 3), not a {found}.")
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 class _evaluating:

@@ -33,7 +33,8 @@ def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool
         for part in ("encoder", "decoder")
     )
     encoder = build(encoder_node)
-    return Captioner(encoder, build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words), vocabulary)
+    decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words)
+    return Captioner(encoder, decoder, vocabulary, config["degradation"]["mode"], config["dataset"]["reference_side"])
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,41 @@ def test_captions_from_the_command_and_from_python_are_the_same(trained, run, tm
     assert soli.load(trained).embed(paths).shape == (2, 32)
 
 
+def test_a_condition_means_the_same_in_caption_as_in_evaluate(trained, run, tmp_path):
+    import shutil
+
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(config.replace("reference_side: null", "reference_side: 960"))
+    captioner = soli.load(tmp_path / "run")
+    photograph = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    expected = captioner.embed([photograph], condition=soli.degradations.parse("R0.05S1", reference_side=960))
+    assert torch.equal(captioner.embed([photograph], condition="R0.05S1"), expected)
+    assert not torch.equal(soli.load(trained).embed([photograph], condition="R0.05S1"), expected)
+
+
+def test_a_folder_or_a_single_file_can_be_captioned(trained, run, tmp_path):
+    for name in "ba":
+        Image.new("RGB", (50, 40), "red").save(tmp_path / f"{name}.png")
+    folder = run("caption", f"run={trained}", f"images={tmp_path}")
+    assert [Path(line.split("\t")[0]).name for line in folder.out.splitlines()] == ["a.png", "b.png"], folder.err
+    single = run("caption", f"run={trained}", f"images={tmp_path / 'a.png'}")
+    assert single.out.splitlines() == folder.out.splitlines()[:1]
+
+
+def test_evaluation_elsewhere_leaves_the_first_one_alone(trained, run, tmp_path):
+    run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[original]")
+    before = files(trained)
+    answer = run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[R0.2S1]", f"output={tmp_path / 'other'}")
+    assert answer.code == 0 and (tmp_path / "other" / "metrics.json").exists() and files(trained) == before
+
+
+def test_the_lines_of_the_readme_find_the_subpackages():
+    program = "import soli; soli.evaluation.score_captions; soli.degradations.parse('R0.1S50_GF500'); soli.losses.CaptionLoss"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_a_run_folder_is_never_overwritten(trained, run):
     before = files(trained)
     message = failed(run("train", f"run_dir={trained}", *SMALL))
@@ -183,7 +219,7 @@ def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
     answer = run("train", "dataset.num_train=8", "dataset.num_val=4", "dataset.num_test=4", "vocabulary.min_count=1", "runtime=smoke")
     assert answer.code == 0, answer.err
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.startswith("toy_tiny_tiny_lstm_baseline_") and "dataset.num_train=8" in folder.name
+    assert folder.name.startswith("toy_tiny_tiny_lstm_baseline_") and "dataset.num_train-8" in folder.name
     assert [entry.name for entry in tmp_path.iterdir()] == ["runs"]
 
 

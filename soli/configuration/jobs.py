@@ -19,14 +19,14 @@ def job_overrides() -> list[str]:
 
 
 def override_dirname(overrides: Sequence[str]) -> str:
-    """The overrides that set values, sorted and joined into a text that may stand in a folder's name: `optimizer.lr=0.01,seed=1`.
+    """The overrides that set values, sorted and joined into a text that may stand in a folder's name: `optimizer.lr-0.01_seed-1`.
 
-    Choices of groups are left out, and so are run_dir and resume. What no file name should contain becomes a dash; a name that would grow
-    too long ends in a checksum instead.
+    Choices of groups are left out, and so are run_dir and resume. What a command line would need quotes for becomes a dash; a name that
+    would grow too long ends in a checksum instead.
     """
     values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    kept = sorted(f"{key}={value}" for key, value in values.items() if not _is_group(key) and key not in ("run_dir", "resume"))
-    name = re.sub(r"[^\w.,=-]+", "-", ",".join(kept)).strip("-")
+    kept = sorted(f"{key}-{value}" for key, value in values.items() if not _is_group(key) and key not in ("run_dir", "resume"))
+    name = re.sub(r"[^\w.-]+", "-", "_".join(kept)).strip("-")
     if len(name.encode()) <= LONGEST_NAME:
         return name
     checksum = hashlib.sha256(",".join(kept).encode()).hexdigest()[:8]

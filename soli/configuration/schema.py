@@ -84,6 +84,7 @@ class EvaluateConfig:
     checkpoint: Literal["best", "last"]
     conditions: list[str] | None
     metrics: list[str]
+    output: str | None
     dataset: DatasetChanges
     generation: GenerationChanges
     runtime: RuntimeSettings
@@ -94,7 +95,7 @@ class CaptionConfig:
     """configs/caption.yaml."""
 
     run: str
-    images: list[str]
+    images: list[str] | str
     checkpoint: Literal["best", "last"]
     condition: str | None
     json: bool

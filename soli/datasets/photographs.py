@@ -68,7 +68,7 @@ class PhotographDataset:
         """The photographs of a split, in the order of the caption file. Raises SoliError for a split without any."""
         if split not in self._examples:
             there = ", ".join(f"{name} ({len(members):,})" for name, members in self._examples.items())
-            raise SoliError(f"{self.source} has no photographs in the split {split!r}; there are {there}.")
+            raise SoliError(f"{self.source} has no photographs in the split {split!r}; there are {there}. Put some into it, or add more.")
         return self._examples[split]
 
     def read_image(self, example: Example) -> np.ndarray:

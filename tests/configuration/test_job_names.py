@@ -12,11 +12,11 @@ from soli.configuration import override_dirname
     [
         ([], ""),
         (["encoder=tiny", "experiment=flickr8k/a", "run_dir=a", "resume=b"], ""),
-        (["seed=1", "optimizer.lr=0.01"], "optimizer.lr=0.01,seed=1"),
-        (["++seed=1", "seed=2"], "seed=2"),
+        (["seed=1", "optimizer.lr=0.01"], "optimizer.lr-0.01_seed-1"),
+        (["++seed=1", "seed=2"], "seed-2"),
         (
             ["dataset.root=/data/my photos", "degradation.conditions=[original,R0.1S1]"],
-            "dataset.root=-data-my-photos,degradation.conditions=-original,R0.1S1",
+            "dataset.root--data-my-photos_degradation.conditions--original-R0.1S1",
         ),
     ],
 )
