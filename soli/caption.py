@@ -11,15 +11,12 @@ from omegaconf import DictConfig
 from soli.configuration import command
 from soli.datasets import check_photographs
 from soli.interfaces import Example, SoliError
-from soli.runs import generation_settings, load, read_config
-from soli.training.settings import RuntimeSettings
+from soli.runs import generation_settings, load, read_config, runtime_settings
 
 
 @command("caption")
 def main(config: DictConfig) -> None:
-    runtime = RuntimeSettings(**config.runtime)
-    if runtime.threads is not None:
-        torch.set_num_threads(runtime.threads)
+    runtime = runtime_settings(config)
     generation = generation_settings(read_config(Path(config.run)), config)
     images = _files([config.images] if isinstance(config.images, str) else list(config.images))
     check_photographs([Example(image, (), Path(image)) for image in images])

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from soli.configuration import command
@@ -19,17 +18,14 @@ from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.ladder import Rung, climb
 from soli.evaluation.tables import text_table, write_csv
 from soli.interfaces import CaptionDataset, Example, SoliError
-from soli.runs import build_dataset, generation_settings, load, read_config, versions
-from soli.training.settings import RuntimeSettings
+from soli.runs import build_dataset, generation_settings, load, read_config, runtime_settings, versions
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
     folder = Path(config.run)
     trained = read_config(folder)
-    runtime = RuntimeSettings(**config.runtime)
-    if runtime.threads is not None:
-        torch.set_num_threads(runtime.threads)
+    runtime = runtime_settings(config)
     generation = generation_settings(trained, config)
     dataset = build_dataset(trained, **config.dataset)
     if config.split not in dataset.splits:

@@ -19,7 +19,7 @@ from soli.configuration.schema import TrainConfig
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint
-from soli.training.settings import GenerationSettings
+from soli.training.settings import GenerationSettings, RuntimeSettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
@@ -77,10 +77,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[str, Any]) -> None:
-    """Starts a run folder. Raises SoliError when the folder already holds a run; nothing in it is touched then."""
+def check_new(folder: Path) -> None:
+    """Raises SoliError when the folder already holds a run."""
     if (folder / "config.yaml").exists():
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
+
+
+def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[str, Any]) -> None:
+    """Starts a run folder. Raises SoliError when it already holds a run, which is left untouched, or cannot be written."""
+    check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
@@ -98,6 +103,14 @@ def versions() -> dict[str, str]:
     """The versions that numbers depend on."""
     packages = ("torch", "torchvision", "numpy", "pillow", "nltk", "pycocoevalcap")
     return {"soli": __version__, "python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def runtime_settings(config: Mapping[str, Any]) -> RuntimeSettings:
+    """The `runtime` section of a command, its number of threads in force. Raises SoliError for impossible values."""
+    runtime = RuntimeSettings(**config["runtime"])
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    return runtime
 
 
 def pick_device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.runs import build_captioner, build_dataset, pick_device, read_config, write_run
+from soli.runs import build_captioner, build_dataset, check_new, pick_device, read_config, runtime_settings, write_run
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import train
 from soli.training.schedule import check_phases, parameter_groups
@@ -27,7 +27,6 @@ from soli.training.settings import (
     OptimizerSettings,
     Phase,
     Recipe,
-    RuntimeSettings,
     ValidationSettings,
     VocabularySettings,
 )
@@ -42,12 +41,10 @@ def main(config: DictConfig) -> None:
     if resume and (folder / LAST).exists() and read_progress(folder / LAST).finished:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
-    if not resume and (folder / "config.yaml").exists():
-        raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
+    if not resume:
+        check_new(folder)
     recipe = _recipe(settings)
     device = pick_device(recipe.runtime.device)
-    if recipe.runtime.threads is not None:
-        torch.set_num_threads(recipe.runtime.threads)
 
     dataset = build_dataset(settings)
     check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
@@ -107,7 +104,7 @@ def _recipe(settings: Any) -> Recipe:
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
         logging=LoggingSettings(**settings["logging"]),
-        runtime=RuntimeSettings(**settings["runtime"]),
+        runtime=runtime_settings(settings),
     )
 
 

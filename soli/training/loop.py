@@ -1,4 +1,4 @@
-"""The training loop: one for all variants. A variant is data (soli/training/schedule.py); the step is written out in `train`."""
+"""The training loop: one for all variants. A variant is data (soli/training/schedule.py); the step is written out in `_train_epoch`."""
 
 from __future__ import annotations
 
