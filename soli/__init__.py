@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["compose", "load"]
 
 
-PACKAGES = ("datasets", "decoders", "degradations", "encoders", "evaluation", "losses", "training")
+PACKAGES = ("datasets", "decoders", "degradations", "encoders", "evaluation", "losses", "negatives", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,3 +110,39 @@ class Decoder(Protocol):
     def reorder(self, state: Any, parents: Tensor) -> Any: ...
 
     def select(self, state: Any, images: Tensor) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which embeddings a contrastive loss compares: the weights of the pairs, `same` and `different`, both (B, B).
+
+    Row i is photograph i in the anchor view, column j photograph j in the other view; 0 leaves a pair out, all weights together sum to 1.
+    """
+
+    same: Tensor
+    different: Tensor
+
+
+class Negatives(Protocol):
+    """`(keys, generators) -> Pairs` for B photographs: two with the same key are one photograph, and never a negative pair.
+
+    `generators` holds a random generator for each photograph, so that a draw is a function of (seed, photograph, epoch). `least` is the
+    smallest number of photographs in a step that gives a negative.
+    """
+
+    least: int
+
+    def __call__(self, keys: Sequence[int], generators: Sequence[Random]) -> Pairs: ...
+
+
+class PairLoss(Protocol):
+    """A contrastive loss over two views: `(anchor (B, [L,] E), other (B, [L,] E), pairs) -> scalar`, by its method `of_pairs`.
+
+    `unit` is None until `measure` was told the mean distance between different photographs, for losses that depend on it.
+    """
+
+    unit: float | None
+
+    def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor: ...
+
+    def measure(self, distance: float) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,17 +13,34 @@ from torch import Tensor, nn
 
 from soli.datasets import read_photograph, upright_rgb
 from soli.degradations import Degradation, Frame, Framing, parse, render
+from soli.embedding import Embedding
 from soli.generation import generate
 from soli.interfaces import Decoder, Encoder, SoliError, Tokenizer
 
 Photograph = str | PathLike | Image.Image | np.ndarray
 
 
-class Captioner(nn.Module):
-    """Photographs to captions. `encoder` and `decoder` as in soli/interfaces.py; embeddings are features averaged over the grid (SOLI)."""
+class Output(NamedTuple):
+    """What a training step needs of the captioner; None where it was not asked for."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer, mode: str = "matrix", reference_side: int | None = None):
-        """`mode` and `reference_side` say what the name of a condition means here, as in `soli.degradations.parse`.
+    embeddings: Tensor | None  # (N, E) or (N, L, E)
+    logits: Tensor | None  # (M, C, T, K), of the M captioned images
+    attention: Tensor | None  # (M, C, T, L)
+
+
+class Captioner(nn.Module):
+    """Photographs to captions: `encoder` and `decoder` as in soli/interfaces.py, `projector` makes embeddings of features."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        mode: str = "matrix",
+        reference_side: int | None = None,
+        projector: Embedding | None = None,
+    ):
+        """`projector` None: features averaged over the grid, as in SOLI. `mode` and `reference_side` say what the name of a condition means here, as in `soli.degradations.parse`.
 
         Raises SoliError when the decoder's output does not have a place for every token.
         """
@@ -32,12 +50,28 @@ class Captioner(nn.Module):
                 f"The decoder predicts {decoder.vocab_size} tokens, but its tokenizer has {len(tokenizer)}: build both from one vocabulary."
             )
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
+        self.projector = Embedding(encoder.feature_dim) if projector is None else projector
         self.mode, self.reference_side = mode, reference_side
         self.framing = Framing(encoder.input_size, encoder.framing)
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def forward(
+        self, images: Tensor, tokens: Tensor | None = None, captioned: slice = slice(None), embed: bool = True, attend: bool = True
+    ) -> Output:
+        """One encoder pass over `images` (N, 3, S, S) for everything: embeddings, and for the M `captioned` of them teacher-forced captions.
+
+        `tokens` (M, C, T) are what the decoder reads; None: no captions. `attend` asks for its attention too.
+        """
+        features = self.encoder(images)  # (N, L, D)
+        embeddings = self.projector(features) if embed else None
+        if tokens is None:
+            return Output(embeddings, None, None)
+        if attend:
+            return Output(embeddings, *self.decoder(features[captioned], tokens, return_attention=True))
+        return Output(embeddings, self.decoder(features[captioned], tokens), None)
 
     def render(self, photographs: Sequence[Tensor], degradations: Sequence[Degradation], frames: Sequence[Frame] | None = None) -> Tensor:
         """uint8 photographs (3, Hi, Wi) of any sizes, degraded and framed each in its own way -> the encoder's input (N, 3, S, S)."""
@@ -53,7 +87,12 @@ class Captioner(nn.Module):
         what `parse` made of it.
         """
         with _evaluating(self):
-            return torch.cat([self.encoder(inputs).float().mean(1).cpu() for inputs in self._inputs(images, condition, batch_size)])
+            return torch.cat([self.embeddings(self.encoder(inputs)).cpu() for inputs in self._inputs(images, condition, batch_size)])
+
+    def embeddings(self, features: Tensor) -> Tensor:
+        """Features (N, L, D) -> embeddings (N, E): what the contrastive term compares, averaged over places if it compares those."""
+        embeddings = self.projector(features.float())
+        return embeddings.mean(1) if embeddings.dim() == 3 else embeddings
 
     @torch.inference_mode()
     def caption(
@@ -75,12 +114,12 @@ class Captioner(nn.Module):
             return [
                 caption
                 for inputs in self._inputs(images, condition, batch_size)
-                for caption in self.describe(inputs, num_beams, max_tokens, length_penalty)
+                for caption in self.describe(self.encoder(inputs), num_beams, max_tokens, length_penalty)
             ]
 
-    def describe(self, inputs: Tensor, num_beams: int, max_tokens: int, length_penalty: float) -> list[str]:
-        """Captions of rendered images (N, 3, S, S)."""
-        generated = generate(self.decoder, self.encoder(inputs), self.tokenizer, num_beams, max_tokens, length_penalty)
+    def describe(self, features: Tensor, num_beams: int, max_tokens: int, length_penalty: float) -> list[str]:
+        """Captions of encoded images (N, L, D)."""
+        generated = generate(self.decoder, features, self.tokenizer, num_beams, max_tokens, length_penalty)
         return [self.tokenizer.decode(ids) for ids in generated.ids]
 
     def _inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:

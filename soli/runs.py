@@ -16,10 +16,11 @@ from omegaconf import OmegaConf
 from soli.configuration import build
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.embedding import Embedding
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.training.checkpoint import load_checkpoint
-from soli.training.settings import GenerationSettings, RuntimeSettings
+from soli.training.checkpoint import load_checkpoint, load_weights
+from soli.training.settings import EmbeddingSettings, GenerationSettings, RuntimeSettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
@@ -34,7 +35,33 @@ def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool
     )
     encoder = build(encoder_node)
     decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words)
-    return Captioner(encoder, decoder, vocabulary, config["degradation"]["mode"], config["dataset"]["reference_side"])
+    projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
+    return Captioner(encoder, decoder, vocabulary, config["degradation"]["mode"], config["dataset"]["reference_side"], projector)
+
+
+def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
+    """Puts the best weights of another run into `model`; a projector that the run did not have stays as it is.
+
+    Raises SoliError when the run's vocabulary or parts differ, naming the keys.
+    """
+    folder = Path(run)
+    theirs = read_config(folder, key="init_from")
+    if Vocabulary.load(folder / "vocabulary.json").words != model.tokenizer.words:
+        raise SoliError(
+            f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
+            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']}."
+        )
+    try:
+        load_weights(folder / "best.safetensors", model, optional="projector.")
+    except SoliError as reason:
+        differing = [
+            f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"
+            for part in ("encoder", "decoder", "embedding")
+            for key in sorted(theirs[part].keys() | config[part].keys())
+            if key not in STARTING_WEIGHTS and theirs[part].get(key) != config[part].get(key)
+        ]
+        found = f"; {'; '.join(differing)}" if differing else ""
+        raise SoliError(f"init_from={run} does not fit: {reason}{found}.") from reason
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:
@@ -59,12 +86,14 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Capt
     return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The config that a run was trained with. Raises SoliError when `folder` is not a run folder."""
+def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
+    """The config that a run was trained with. Raises SoliError when `folder`, which the user gave as `key`, is not a run folder."""
     if not (folder / "config.yaml").is_file() or not (folder / "vocabulary.json").is_file():
         nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         beside = f"; runs beside it: {', '.join(nearby[:10])}" if nearby else ""
-        raise SoliError(f"run={folder} is not a run folder (it has no config.yaml and vocabulary.json){beside}. Train one with soli.train.")
+        raise SoliError(
+            f"{key}={folder} is not a run folder (it has no config.yaml and vocabulary.json){beside}. Train one with soli.train."
+        )
     path = folder / "config.yaml"
     try:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
@@ -101,7 +130,7 @@ def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[s
 
 def versions() -> dict[str, str]:
     """The versions that numbers depend on."""
-    packages = ("torch", "torchvision", "numpy", "pillow", "nltk", "pycocoevalcap")
+    packages = ("torch", "torchvision", "accelerate", "numpy", "pillow", "nltk", "pycocoevalcap")
     return {"soli": __version__, "python": platform.python_version(), **{package: version(package) for package in packages}}
 
 

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from soli.configuration import command, job_overrides, override_dirname
+from soli.configuration import build, command, job_overrides, override_dirname
+from soli.configuration.kinds import show as _show
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
 from soli.degradations import parse
 from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.runs import build_captioner, build_dataset, check_new, pick_device, read_config, runtime_settings, write_run
+from soli.runs import build_captioner, build_dataset, check_new, pick_device, read_config, runtime_settings, start_from, write_run
 from soli.training.checkpoint import LAST, read_progress
-from soli.training.loop import train
-from soli.training.schedule import check_phases, parameter_groups
+from soli.training.loop import Validate, train
+from soli.training.processes import start
+from soli.training.schedule import captioned_views, check_phases, has, parameter_groups, phase_settings
 from soli.training.settings import (
     GenerationSettings,
     LoaderSettings,
     LoggingSettings,
+    OptimizerChanges,
     OptimizerSettings,
     Phase,
     Recipe,
+    SiameseSettings,
     ValidationSettings,
     VocabularySettings,
 )
+from soli.training.siamese import Siamese
+from soli.training.validation import validation_scores
 from soli.vocabulary import Vocabulary
 
 
@@ -37,14 +44,16 @@ from soli.vocabulary import Vocabulary
 def main(config: DictConfig) -> None:
     resume = config.resume is not None
     folder = Path(config.resume or config.run_dir or default_run_dir())
-    settings = _resumed(folder, config) if resume else config
-    if resume and (folder / LAST).exists() and read_progress(folder / LAST).finished:
+    settings = _resumed(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
+    saved = resume and (folder / LAST).exists()
+    if saved and read_progress(folder / LAST).finished:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
-    if not resume:
-        check_new(folder)
     recipe = _recipe(settings)
     device = pick_device(recipe.runtime.device)
+    is_main = start(device, recipe.runtime.precision).is_main_process
+    if not resume and is_main:
+        check_new(folder)
 
     dataset = build_dataset(settings)
     check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
@@ -52,23 +61,25 @@ def main(config: DictConfig) -> None:
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
     else:
         captions = (caption for example in dataset.examples("train") for caption in example.captions)
-        vocabulary = Vocabulary.build(captions, VocabularySettings(**settings.vocabulary).min_count)
+        vocabulary = Vocabulary.build(captions, VocabularySettings(**settings["vocabulary"]).min_count)
     torch.manual_seed(recipe.seed)  # the starting weights
-    model = build_captioner(settings, vocabulary, new=not (folder / LAST).exists())
-    _check_conditions(settings, recipe, dataset)
-    check_phases(recipe.phases, model)
-    for phase in recipe.phases.values():
-        parameter_groups(model, phase, recipe.optimizer)
+    start_run = settings["init_from"]
+    model = build_captioner(settings, vocabulary, new=not saved and start_run is None)
+    if start_run is not None and not saved:
+        start_from(start_run, model, settings)
+    _check_recipe(settings, recipe, dataset, model)
+    siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
     validate = _validation(model, dataset, settings, recipe)
-    if not resume:  # all that can be refused has been looked at: a folder that is begun is a run
+    if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
         write_run(folder, config, vocabulary, {**_summary(dataset), "leaks": leaks})
         _announce(dataset, leaks, vocabulary, model, recipe)
     model.to(device).to(memory_format=torch.channels_last)
-    progress = train(model, data, recipe, folder, validate, resume)
-    best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
-    print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}")
+    progress = train(model, data, recipe, folder, validate, resume, siamese)
+    if is_main:
+        best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
+        print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}")
 
 
 def default_run_dir() -> Path:
@@ -82,24 +93,45 @@ def default_run_dir() -> Path:
 
 
 def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
-    """The config that the run was started with; only `runtime` may be given anew."""
-    given = job_overrides()
-    others = [override for override in given if not override.startswith(("resume=", "runtime=", "runtime."))]
-    if others:
-        raise SoliError(f"resume={folder} continues with the run's own config: leave out {', '.join(others)}, or start a new run.")
-    settings = read_config(folder)
-    if any(override.startswith("runtime=") for override in given):
-        return {**settings, "runtime": dict(config.runtime)}
-    keys = [override.split("=")[0].removeprefix("runtime.") for override in given if override.startswith("runtime.")]
+    """The config that the run was started with; only `runtime` may be given anew. What else is given must be as it was."""
+    given = [override for override in job_overrides() if not override.startswith(("resume=", "runtime=", "runtime."))]
+    settings = read_config(folder, key="resume")
+    differing = [
+        f"{key} was {_show(_at(settings, key))}, is {_show(_at(config, key))}"
+        for override in given
+        for key in _compared(override.partition("=")[0], settings)
+        if _at(config, key) != _at(settings, key)
+    ]
+    if differing:
+        raise SoliError(
+            f"resume={folder} continues with the run's own config, and {'; '.join(differing)}. Leave it out, or start a new run."
+        )
+    keys = [override.split("=")[0].removeprefix("runtime.") for override in job_overrides() if override.startswith("runtime.")]
+    if any(override.startswith("runtime=") for override in job_overrides()):
+        return {**settings, "runtime": OmegaConf.to_container(config.runtime)}
     return {**settings, "runtime": {**settings["runtime"], **{key: config.runtime[key] for key in keys}}}
+
+
+def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
+    """The keys that an override sets: itself, and of an experiment everything but what may change."""
+    return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, as plain containers."""
+    value: Any = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
     return Recipe(
-        phases={name: Phase(**phase) for name, phase in settings["variant"]["phases"].items()},
+        phases={name: _phase(phase) for name, phase in settings["variant"]["phases"].items()},
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
+        siamese=SiameseSettings(**settings["siamese"]),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
@@ -108,26 +140,36 @@ def _recipe(settings: Any) -> Recipe:
     )
 
 
-def _check_conditions(settings: Any, recipe: Recipe, dataset: CaptionDataset) -> None:
-    """Raises SoliError for a condition that does not parse, in the phases or in what evaluation will use."""
-    for condition in [*settings["degradation"]["conditions"], *(name for phase in recipe.phases.values() for name in phase.conditions)]:
+def _phase(phase: Mapping[str, Any]) -> Phase:
+    return Phase(**{**phase, "optimizer": OptimizerChanges(**(phase.get("optimizer") or {}))})
+
+
+def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model: Captioner) -> None:
+    """Raises SoliError for all that cannot be trained: conditions that do not parse, phases, and a decoder that nothing ever teaches."""
+    check_phases(recipe.phases, model)
+    conditions = [name for phase in recipe.phases.values() for view in phase.views.values() for name in view]
+    for condition in [*settings["degradation"]["conditions"], *recipe.validation.conditions, *conditions]:
         parse(condition, recipe.mode, dataset.reference_side)
+    for phase in recipe.phases.values():
+        parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
+    if settings["init_from"] is None and not any(has(phase, "caption") for phase in recipe.phases.values()):
+        raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
 
 
-def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Any:
-    """A function that scores generated captions of the validation split's original photographs."""
+def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Validate:
+    """A function that scores generated captions of the validation split, and looks at its embeddings, under each condition."""
     data = CaptionedImages(dataset, "val", model.tokenizer, recipe.loader.max_tokens)
     if recipe.validation.limit is not None:
         data = data.first(recipe.validation.limit)
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
-    original = [parse("original", reference_side=dataset.reference_side)]
+    degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
     runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
 
-    def validate() -> dict[str, float]:
-        (rung,) = climb(
+    def validate(distance_at_start: float | None) -> dict[str, float]:
+        rungs = climb(
             model,
             data,
-            original,
+            degradations,
             recipe.validation.num_beams,
             generation.max_tokens,
             generation.length_penalty,
@@ -136,7 +178,7 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
             runtime.precision,
             progress=False,
         )
-        return {**scorer.score(rung.captions), "distinct": len(set(rung.captions)) / len(rung.captions)}
+        return validation_scores(rungs, [scorer.score(rung.captions) for rung in rungs], recipe.validation.selected, distance_at_start)
 
     return validate
 
@@ -165,7 +207,8 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
     for name, phase in recipe.phases.items():
         trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in phase.train.items() if factor)
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
-        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}")
+        captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
+        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}")
 
 
 if __name__ == "__main__":

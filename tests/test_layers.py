@@ -15,7 +15,7 @@ SOLI = Path(__file__).parents[1] / "soli"
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
 COMMANDS = {"soli", "train", "evaluate", "caption", "configuration", "runs"}
 VERBS = {"training", "evaluation"}
-COMPOSITION = {"model", "generation"}
+COMPOSITION = {"model", "generation", "embedding"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}
 WORDS = {"interfaces", "vocabulary", "tokenization", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)

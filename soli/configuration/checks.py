@@ -60,7 +60,7 @@ def check_values(value: Any, kind: Any, key: str = "") -> None:
     if isinstance(value, str) and (value == "???" or "${" in value):
         return
     section = next((member for member in members(kind) if _is_section(member)), None)
-    if section is None or (value is None and accepts(value, kind)):
+    if section is None or (not isinstance(value, Mapping) and _fits(value, kind)):
         if not _fits(value, kind):
             raise SoliError(_wrong_value(key, value, kind))
         return

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from soli.training.settings import (
+    EmbeddingSettings,
     GenerationSettings,
     LoaderSettings,
     LoggingSettings,
     OptimizerSettings,
     Phase,
     RuntimeSettings,
+    SiameseSettings,
     ValidationSettings,
     VocabularySettings,
 )
@@ -44,11 +46,16 @@ class TrainConfig:
     encoder: Part
     decoder: Part
     degradation: DegradationChoice
+    contrastive: Part
+    negatives: Part
     variant: VariantChoice
     runtime: RuntimeSettings
     seed: int
     run_dir: str | None
     resume: str | None
+    init_from: str | None
+    embedding: EmbeddingSettings
+    siamese: SiameseSettings
     vocabulary: VocabularySettings
     loader: LoaderSettings
     optimizer: OptimizerSettings

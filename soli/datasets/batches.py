@@ -20,12 +20,14 @@ class Batch:
     """B photographs with their captions.
 
     `images`: uint8 tensors (3, Hi, Wi), each of its own size. `tokens`: ids (B, C, T), filled up with pad_id; a photograph with fewer
-    captions than another has rows of nothing but pad_id. `indices`: places in CaptionedImages.examples.
+    captions than another has rows of nothing but pad_id. `indices`: places in CaptionedImages.examples. `keys`: equal for photographs
+    with the same pixels, and else different (63 bits of a hash).
     """
 
     images: list[Tensor]
     tokens: Tensor
     indices: list[int]
+    keys: list[int]
 
 
 class CaptionedImages(Dataset):
@@ -68,7 +70,7 @@ class CaptionedImages(Dataset):
 def collate(items: Sequence[tuple[Tensor, list[list[int]], int]], pad_id: int) -> Batch:
     """Items of CaptionedImages as a batch."""
     images, token_ids, indices = zip(*items, strict=True)
-    return Batch(list(images), pad(token_ids, pad_id), list(indices))
+    return Batch(list(images), pad(token_ids, pad_id), list(indices), [_key(image.numpy()) for image in images])
 
 
 def pad(token_ids: Sequence[Sequence[Sequence[int]]], pad_id: int) -> Tensor:
@@ -114,7 +116,8 @@ def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int =
         if isinstance(photographs, SoliError):
             raise photographs
         tokens = pad([data.token_ids(index) for index in indices], data.tokenizer.pad_id)
-        yield Batch(_unpacked(*photographs), tokens, list(indices))
+        buffer, sizes, keys = photographs
+        yield Batch(_unpacked(buffer, sizes), tokens, list(indices), keys)
 
 
 class _Photographs(Dataset):
@@ -123,14 +126,21 @@ class _Photographs(Dataset):
     def __init__(self, dataset: CaptionDataset, examples: Sequence[Example]) -> None:
         self.dataset, self.examples = dataset, examples
 
-    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]]] | SoliError:
+    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]], list[int]] | SoliError:
         """A SoliError is returned, not raised: a worker would wrap it in its traceback."""
         try:
             images = [self.dataset.read_image(self.examples[index]) for index in indices]
         except SoliError as error:
             return SoliError(str(error))
-        buffer = np.concatenate([image.transpose(2, 0, 1).reshape(-1) for image in images])
-        return torch.from_numpy(buffer), [image.shape[:2] for image in images]
+        planes = [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in images]
+        buffer = np.concatenate([plane.reshape(-1) for plane in planes])
+        return torch.from_numpy(buffer), [image.shape[:2] for image in images], [_key(plane) for plane in planes]
+
+
+def _key(planes: np.ndarray) -> int:
+    """Of a photograph (3, H, W): 63 bits of a hash of its sides and pixels."""
+    digest = hashlib.blake2b(planes.tobytes(), digest_size=8, key=str(planes.shape).encode()).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _unpacked(buffer: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from soli.datasets import CaptionedImages, batches
@@ -16,11 +17,13 @@ from soli.model import Captioner
 
 @dataclass
 class Rung:
-    """What came out at one condition: a caption per photograph, and the sizes (height, width) of the degraded photographs in pixels."""
+    """What came out at one condition: a caption and an embedding (M, E) per photograph, and the sizes (height, width) of the degraded
+    photographs in pixels."""
 
     condition: str
     captions: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    embeddings: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -43,6 +46,7 @@ def climb(
     """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode."""
     model.eval()
     rungs = [Rung(degradation.spec) for degradation in degradations]
+    embeddings: dict[str, list[Tensor]] = {rung.condition: [] for rung in rungs}
     plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(0, len(data), batch_size)]
     for batch in tqdm(
         batches(data, plan, workers), total=len(plan), desc="captions", unit="batch", disable=not progress, dynamic_ncols=True
@@ -50,6 +54,9 @@ def climb(
         for rung, degradation in zip(rungs, degradations, strict=True):
             rung.sizes += [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
             with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                inputs = model.render(batch.images, [degradation] * len(batch.images))
-                rung.captions += model.describe(inputs, num_beams, max_tokens, length_penalty)
+                features = model.encoder(model.render(batch.images, [degradation] * len(batch.images)))
+                rung.captions += model.describe(features, num_beams, max_tokens, length_penalty)
+            embeddings[degradation.spec].append(model.embeddings(features).cpu())
+    for rung in rungs:
+        rung.embeddings = torch.cat(embeddings[rung.condition])
     return rungs

@@ -2,5 +2,7 @@
 
 from soli.losses.attention import AttentionLoss
 from soli.losses.caption import CaptionLoss
+from soli.losses.contrastive import ContrastiveLoss
+from soli.losses.infonce import InfoNCELoss
 
-__all__ = ["AttentionLoss", "CaptionLoss"]
+__all__ = ["AttentionLoss", "CaptionLoss", "ContrastiveLoss", "InfoNCELoss"]

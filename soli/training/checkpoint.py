@@ -10,25 +10,33 @@ A checkpoint is one file, replaced in one step: a failed or killed save leaves t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from soli.datasets import CaptionedImages
 from soli.interfaces import SoliError
+from soli.training.settings import Recipe
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 @dataclass
 class Progress:
-    """How far a run has come: `batch` batches of `epoch` epochs of phase number `phase` are done, `step` steps in all."""
+    """How far a run has come: `batch` steps of `epoch` epochs of phase number `phase` are done, `step` steps in all.
+
+    `best_score` is the phase's; `unit` how far different photographs lay apart when it began; `sums` adds up the figures of the epoch's
+    steps; `scaler` is the state of fp16's loss scale.
+    """
 
     phase: int = 0
     epoch: int = 0
@@ -36,17 +44,61 @@ class Progress:
     step: int = 0
     best_score: float | None = None
     validations_without_gain: int = 0
+    unit: float | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, float] = field(default_factory=dict)
     finished: bool = False
 
+    def count_step(self, figures: Mapping[str, float]) -> None:
+        self.step, self.batch = self.step + 1, self.batch + 1
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in figures.items()}
 
-def save_checkpoint(path: Path, model: nn.Module, progress: Progress, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Writes the weights, and with `optimizer` its state too, beside `path`, then moves the file into place."""
+    def means(self) -> dict[str, float]:
+        """The figures of the epoch, averaged over its steps."""
+        return {name: value / self.batch for name, value in self.sums.items()}
+
+    def end_epoch(self) -> None:
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
+
+    def end_phase(self, num_phases: int) -> None:
+        self.phase, self.epoch, self.batch, self.sums = self.phase + 1, 0, 0, {}
+        self.finished = self.phase == num_phases
+        if not self.finished:
+            self.best_score, self.validations_without_gain, self.unit = None, 0, None
+
+
+def settings_of(recipe: Recipe, data: CaptionedImages) -> dict[str, Any]:
+    """What a resumed run must share with the one that was stopped, by dotted key: the recipe but for where and how fast, and the captions."""
+    sections = {name: value for name, value in asdict(recipe).items() if name not in ("runtime", "logging")}
+    captions = json.dumps([[example.image_id, example.captions] for example in data.examples])
+    return {**dict(_flat(sections)), "dataset": f"captions {hashlib.sha256(captions.encode()).hexdigest()[:16]}"}
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield prefix, value
+        return
+    for name, item in value.items():
+        yield from _flat(item, f"{prefix}.{name}" if prefix else name)
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    progress: Progress,
+    optimizer: torch.optim.Optimizer | None = None,
+    anchor: nn.Module | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes the weights, and what else is given to resume from, beside `path`, then moves the file into place."""
     tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    if anchor is not None:
+        tensors |= {f"anchor.{name}": tensor.detach().contiguous() for name, tensor in anchor.state_dict().items()}
     if optimizer is not None:
         tensors |= {f"optimizer.{name}": tensor.detach().contiguous() for name, tensor in _optimizer_tensors(model, optimizer).items()}
     temporary = path.with_suffix(".partial")
     try:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress))})
+        save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress)), "settings": json.dumps(settings)})
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -58,13 +110,44 @@ def save_checkpoint(path: Path, model: nn.Module, progress: Progress, optimizer:
         ) from reason
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
-    """Puts the weights of `path` into `model` (and the state into `optimizer`) and returns how far they had come.
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    anchor: nn.Module | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Progress:
+    """Puts the weights of `path` into `model` (and the state into `optimizer` and `anchor`) and returns how far they had come.
 
-    Raises SoliError when the file is missing, damaged or belongs to another architecture; the model is then unchanged.
+    Raises SoliError when the file is missing, damaged, belongs to another architecture, or was written under other `settings` than these;
+    the model is then unchanged.
     """
-    tensors, progress = _read(path)
-    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    tensors, progress, written = _read(path)
+    if settings is not None:
+        _check_settings(path, written, json.loads(json.dumps(settings)))
+    _put(path, _under("model.", tensors), model)
+    if anchor is not None and _under("anchor.", tensors):
+        anchor.load_state_dict(_under("anchor.", tensors))
+    if optimizer is not None:
+        _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
+    return progress
+
+
+def load_weights(path: Path, model: nn.Module, optional: str = "") -> None:
+    """Puts the weights of `path` alone into `model`, where it may lack (or have too many of) those whose names begin with `optional`.
+
+    Raises SoliError as load_checkpoint does.
+    """
+    weights = _under("model.", _read(path)[0])
+    if optional:
+        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(optional)}
+        present = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(optional)}
+        same = all(name in weights and weights[name].shape == tensor.shape for name, tensor in present.items())
+        weights = {**kept, **({name: weights[name] for name in present} if same else present)}
+    _put(path, weights, model)
+
+
+def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
     expected = model.state_dict()
     wrong = [
         name
@@ -76,11 +159,21 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config of its own run."
         )
     model.load_state_dict(weights)
-    if optimizer is not None:
-        _restore_optimizer(
-            model, optimizer, {name.removeprefix("optimizer."): tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
-        )
-    return progress
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Raises SoliError that names what differs between the settings of a checkpoint and those that it is to go on with."""
+    written = written or {}
+    absent = "absent"
+    differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key, absent) != settings.get(key, absent)]
+    if differing:
+        shown = "; ".join(f"{key} was {written.get(key, absent)}, is {settings.get(key, absent)}" for key in differing[:5])
+        more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
 
 
 def read_progress(path: Path) -> Progress:
@@ -88,13 +181,16 @@ def read_progress(path: Path) -> Progress:
     return _read(path, only_progress=True)[1]
 
 
-def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], Progress]:
+def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], Progress, dict[str, Any] | None]:
+    """The tensors, the progress, and the settings that it was written with."""
     if not path.is_file():
         raise SoliError(f"There is no checkpoint {path}. Has the run saved one yet? Its folder holds: {_listing(path.parent)}.")
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            return ({} if only_progress else {name: file.get_tensor(name) for name in file.keys()}), progress  # noqa: SIM118
+            metadata = file.metadata()
+            progress, settings = Progress(**json.loads(metadata["progress"])), json.loads(metadata.get("settings", "null"))
+            tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, progress, settings
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as reason:
         raise SoliError(f"{path} is damaged or no checkpoint of soli ({reason}). Use another checkpoint of the run.") from reason
 

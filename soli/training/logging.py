@@ -12,11 +12,15 @@ from soli.interfaces import SoliError
 class MetricsLog:
     """Appends lines to `<run>/metrics.jsonl`; each has the step it belongs to. As a context manager it closes its files."""
 
-    def __init__(self, folder: Path, tensorboard: bool = False, resume_step: int | None = None):
-        """With `resume_step` the lines of later steps are dropped, so that a resumed log equals an uninterrupted one.
+    def __init__(self, folder: Path | None, tensorboard: bool = False, resume_step: int | None = None):
+        """With `resume_step` the lines of later steps are dropped, so that a resumed log equals an uninterrupted one. Without a folder
+        nothing is written: for all processes but the first.
 
         Raises SoliError when TensorBoard is wanted and not installed.
         """
+        self._file = self._board = None
+        if folder is None:
+            return
         path = folder / "metrics.jsonl"
         if resume_step is not None and path.exists():
             _drop_after(path, resume_step)
@@ -24,6 +28,8 @@ class MetricsLog:
         self._board = _tensorboard(folder, resume_step) if tensorboard else None
 
     def write(self, step: int, **figures: Any) -> None:
+        if self._file is None:
+            return
         self._file.write(json.dumps({"step": step, **figures}) + "\n")
         self._file.flush()
         if self._board:
@@ -33,7 +39,8 @@ class MetricsLog:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
         if self._board:
             self._board.close()
 

@@ -4,158 +4,249 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from soli.datasets import CaptionedImages, batches, epoch_order
-from soli.degradations import parse
+from soli.evaluation.embeddings import mean_distance
 from soli.interfaces import SoliError
-from soli.losses import AttentionLoss, CaptionLoss
 from soli.model import Captioner
-from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint
+from soli.training import processes
+from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
+from soli.training.health import stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
-from soli.training.schedule import check_phases, learning_rate, parameter_groups
-from soli.training.settings import Phase, Recipe
-from soli.training.views import draw_views, randomness
+from soli.training.parts import PhaseViews
+from soli.training.schedule import check_phases, has, learning_rate, make_optimizer, parameter_groups, phase_settings
+from soli.training.settings import OptimizerSettings, Phase, Recipe
+from soli.training.siamese import Anchor, Siamese
+from soli.training.step_losses import StepLosses
 
-Validate = Callable[[], Mapping[str, float]]
+Validate = Callable[[float | None], Mapping[str, float]]
+NUM_MEASURED = 256  # photographs whose mean distance from each other is the unit of an automatic margin
 
 
-def train(model: Captioner, data: CaptionedImages, recipe: Recipe, folder: Path, validate: Validate, resume: bool = False) -> Progress:
+def train(
+    model: Captioner,
+    data: CaptionedImages,
+    recipe: Recipe,
+    folder: Path,
+    validate: Validate,
+    resume: bool = False,
+    siamese: Siamese | None = None,
+) -> Progress:
     """Trains `model` in place, phase after phase, and keeps `folder` (soli/training/checkpoint.py) up to date.
 
-    `validate` scores the validation split; its `recipe.validation.metric` selects the best checkpoint. With `resume` it goes on from
-    `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of an uninterrupted run bit for bit. SIGINT
-    and SIGTERM save, then raise KeyboardInterrupt. Raises SoliError for impossible phases and for a loss or gradient that is not finite
-    (the last checkpoint stays).
+    `validate` scores the validation split, told how far photographs lay apart at the start of the phase (None: not measured); its
+    `recipe.validation.metric` selects each phase's best checkpoint. `siamese` is the contrastive term of the phases that have one. With
+    `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of an uninterrupted
+    run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and SIGTERM save, then
+    raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss or gradient that is
+    not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model)
+    accelerator = processes.start(model.device, recipe.runtime.precision)
+    contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
+    if contrastive and siamese is None:
+        raise SoliError(f"variant.phases.{contrastive[0]} has a contrastive loss: give train a Siamese, that is a loss and its negatives.")
+    processes.check_shares(len(data), recipe.loader, accelerator.num_processes, siamese.negatives.least if contrastive else 1)
+    settings = settings_of(recipe, data)
     saved = resume and (folder / LAST).exists()
-    progress = load_checkpoint(folder / LAST, model) if saved else Progress()
-    with MetricsLog(folder, recipe.logging.tensorboard, progress.step if resume else None) as log, StopRequest() as stop:
-        run = _Run(model, data, recipe, folder, log, stop, progress)
+    progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
+    log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
+    with log, StopRequest() as stop:
+        run = _Run(model, data, recipe, folder, accelerator, siamese, settings, log, stop, progress)
         for number, (name, phase) in enumerate(recipe.phases.items()):
-            if number < progress.phase:
-                continue
-            optimizer = torch.optim.AdamW(parameter_groups(model, phase, recipe.optimizer), lr=recipe.optimizer.lr)
-            if saved:
-                load_checkpoint(folder / LAST, model, optimizer)
-                saved = False
-            while progress.epoch < phase.epochs and not run.is_over:
-                _train_epoch(run, name, phase, optimizer)
-                if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
-                    _validate(run, name, validate)
-                if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
-                    tqdm.write(f"{name}: no gain in {recipe.validation.patience} validations, the phase ends here.")
-                    progress.epoch = phase.epochs
-                if progress.epoch < phase.epochs:
-                    save_checkpoint(folder / LAST, model, progress, optimizer)
-            if progress.epoch < phase.epochs:
+            if number >= progress.phase and not _train_phase(run, name, phase, validate, resumed=saved and number == progress.phase):
                 return progress  # runtime.max_steps is reached; with more of them the run may be resumed
-            progress.phase, progress.epoch, progress.batch, progress.validations_without_gain = number + 1, 0, 0, 0
-            progress.finished = progress.phase == len(recipe.phases)
-            save_checkpoint(folder / LAST, model, progress)
+            saved = False
     return progress
 
 
 @dataclass
 class _Run:
-    """What all steps of a training share."""
+    """What all steps of a training share; and what else a checkpoint holds of the present phase."""
 
     model: Captioner
     data: CaptionedImages
     recipe: Recipe
     folder: Path
+    accelerator: Accelerator
+    siamese: Siamese | None
+    settings: Mapping[str, object]
     log: MetricsLog
     stop: StopRequest
     progress: Progress
+    optimizer: torch.optim.Optimizer | None = None
+    anchor: Anchor | None = None
 
     @property
     def is_over(self) -> bool:
         return self.recipe.runtime.max_steps is not None and self.progress.step >= self.recipe.runtime.max_steps
 
+    def save(self) -> None:
+        """Writes the checkpoint to resume from; all processes wait for it."""
+        scaler = self.accelerator.scaler
+        self.progress.scaler = scaler.state_dict() if scaler is not None else {}
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.anchor, self.settings)
+        self.accelerator.wait_for_everyone()
 
-def _train_epoch(run: _Run, name: str, phase: Phase, optimizer: torch.optim.Optimizer) -> None:
-    """The steps of the present epoch, from the batch on at which it was left."""
-    model, data, recipe, progress = run.model, run.data, run.recipe, run.progress
-    device, pad_id = model.device, model.tokenizer.pad_id
-    order = epoch_order(len(data), recipe.seed, progress.epoch)
-    plan = [order[first : first + recipe.loader.batch_size] for first in range(0, len(order), recipe.loader.batch_size)]
-    degradations = [parse(condition, recipe.mode, data.dataset.reference_side) for condition in phase.conditions]
+    def stop_is_requested(self) -> bool:
+        """Whether any of the processes was asked to stop."""
+        requested = torch.tensor(float(self.stop.requested is not None), device=self.accelerator.device)
+        return bool(processes.sum_over_processes(self.accelerator, requested))
+
+    def say(self, sentence: str) -> None:
+        if self.accelerator.is_main_process:
+            tqdm.write(sentence)
+
+
+def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed: bool) -> bool:
+    """Trains a phase to its end, or to runtime.max_steps: then the answer is False."""
+    model, recipe, progress, accelerator = run.model, run.recipe, run.progress, run.accelerator
+    settings = phase_settings(recipe.optimizer, phase)
+    run.optimizer = make_optimizer(parameter_groups(model, phase, settings), settings)
+    run.anchor = Anchor(model) if has(phase, "contrastive") and recipe.siamese.anchor != "shared" else None
+    if resumed:
+        load_checkpoint(run.folder / LAST, model, run.optimizer, run.anchor)
+    if has(phase, "contrastive"):
+        _measure(run, name)
+    if recipe.runtime.compile:
+        model.encoder.compile()
+    trained = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+    optimizer = accelerator.prepare_optimizer(run.optimizer)
+    if accelerator.scaler is not None and progress.scaler:
+        accelerator.scaler.load_state_dict(progress.scaler)
+    while progress.epoch < phase.epochs and not run.is_over:
+        _train_epoch(run, name, phase, settings, trained, optimizer)
+        if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
+            _validate(run, name, validate)
+        if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
+            run.say(f"{name}: no gain in {recipe.validation.patience} validations, the phase ends here.")
+            progress.epoch = phase.epochs
+        if progress.epoch < phase.epochs:
+            run.save()
+    accelerator.free_memory()
+    if progress.epoch < phase.epochs:
+        return False
+    run.optimizer = run.anchor = None
+    progress.end_phase(len(recipe.phases))
+    run.save()
+    return True
+
+
+def _train_epoch(
+    run: _Run, name: str, phase: Phase, settings: OptimizerSettings, trained: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """The steps of the present epoch, from the one on at which it was left. `trained` is the model, or DDP around it."""
+    model, data, recipe, progress, accelerator = run.model, run.data, run.recipe, run.progress, run.accelerator
+    views = PhaseViews.of(phase, recipe, data.dataset.reference_side)
     weights = {loss: weight for loss, weight in phase.losses.items() if weight > 0}
-    caption_loss, attention_loss = CaptionLoss(pad_id), AttentionLoss()
-    first_step, num_steps = _span(progress, phase, len(plan), recipe)
-    bar = tqdm(total=len(plan), initial=progress.batch, desc=f"{name} {progress.epoch + 1}/{phase.epochs}", unit="step", dynamic_ncols=True)
-    started = time.perf_counter()
+    steps = processes.steps_of(epoch_order(len(data), recipe.seed, progress.epoch), recipe.loader.batch_size)
+    shares = [processes.Share.of(indices, accelerator, recipe.loader.accumulation) for indices in steps[progress.batch :]]
+    stream = batches(data, [part for share in shares for part in share.parts], recipe.runtime.workers)
+    first_step, num_steps = _span(progress, phase, len(steps), recipe)
+    bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
+    num_images, started = 0, time.perf_counter()
 
-    for batch in batches(data, plan[progress.batch :], recipe.runtime.workers):
-        torch.manual_seed(randomness(recipe.seed, "step", progress.step).getrandbits(63))  # dropout is a function of the step
+    for share in shares:
+        rate = learning_rate(settings, progress.step - first_step, num_steps)
         for group in optimizer.param_groups:
-            group["lr"] = group["factor"] * learning_rate(recipe.optimizer, progress.step - first_step, num_steps)
-
-        image_ids = [data.examples[index].image_id for index in batch.indices]
-        views = draw_views(batch.images, image_ids, degradations, model.framing, recipe.seed, progress.epoch, flip=recipe.loader.flip)
-        images, tokens = model.render(batch.images, *views), batch.tokens.to(device, non_blocking=True)  # (N, 3, S, S), (N, C, T)
-        targets = tokens[..., 1:]
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.runtime.precision == "bf16"):
-            features = model.encoder(images)  # (N, L, D)
-            logits, attention = model.decoder(features, tokens[..., :-1], return_attention=True)  # (N, C, T, K), (N, C, T, L)
-        terms: dict[str, Tensor] = {}
-        if "caption" in weights:
-            terms["caption"] = caption_loss(logits.float(), targets)
-        if "attention" in weights:
-            terms["attention"] = attention_loss(attention.float(), targets != pad_id)
-        loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+            group["lr"] = group["factor"] * rate
         optimizer.zero_grad(set_to_none=True)
-        _backward(loss, model, name)
-        norm = _clip_gradients(model, recipe.optimizer.clip_norm)
-        _stop_unless_finite({**terms, "loss": loss, "gradient norm": norm}, progress.step, run.folder / LAST)
+        parts = [views.render(model, data, next(stream), recipe, progress.epoch) for _ in share.parts]
+        losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.anchor, views, share, parts)
+        totals: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            losses.seed(number)  # dropout is a function of the step
+            with accelerator.autocast():
+                output = trained(part.images, part.read, views.captioned_rows(part), views.contrastive, "attention" in weights)
+            terms = losses(output, number, weights)  # those of all parts and processes add up
+            loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+            with nullcontext() if number == len(parts) - 1 else accelerator.no_sync(trained):
+                _backward(loss * accelerator.num_processes, accelerator, model, name)  # DDP takes the mean over processes
+            totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
+        norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
+        figures = _figures(accelerator, totals, weights, norm)
+        stop_unless_finite(figures, progress.step, run.folder / LAST, scaled=accelerator.scaler is not None)
         optimizer.step()
-        progress.step, progress.batch = progress.step + 1, progress.batch + 1
+        if run.anchor is not None and recipe.siamese.anchor == "ema":
+            run.anchor.follow(model, recipe.siamese.decay)
+        progress.count_step(figures)
+        num_images += len(share.indices)
         bar.update()
 
         # once in a while: log
+        rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
         if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
-            figures = {"loss": loss.item(), **{term: value.item() for term, value in terms.items()}}
-            rate = len(batch.images) / (time.perf_counter() - started)
-            rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
-            bar.set_postfix({**{key: f"{value:.3f}" for key, value in figures.items()}, "img/s": f"{rate:.0f}"})
-            where = {"kind": "train", "phase": name, "epoch": progress.epoch}
-            run.log.write(progress.step, **where, **figures, gradient_norm=norm.item(), **rates, images_per_second=rate)
-        started = time.perf_counter()
+            speed = num_images / (time.perf_counter() - started)
+            bar.set_postfix({**{key: f"{value:.3g}" for key, value in figures.items()}, "img/s": f"{speed:.0f}"})
+            run.log.write(progress.step, kind="train", phase=name, epoch=progress.epoch, **figures, **rates, images_per_second=speed)
 
-        # when asked to: stop, with everything saved
-        if run.stop.requested:
+        # when asked to: save, or stop with everything saved
+        if run.stop_is_requested():
             bar.close()
-            save_checkpoint(run.folder / LAST, model, progress, optimizer)
+            run.save()
             raise KeyboardInterrupt(f"Stopped by {run.stop.requested} after step {progress.step}; continue with resume={run.folder}")
+        if recipe.runtime.save_every_steps is not None and progress.step % recipe.runtime.save_every_steps == 0:
+            run.save()
         if run.is_over:
             break
     bar.close()
-    if progress.batch >= len(plan):
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+    if progress.batch >= len(steps):
+        speed = num_images / (time.perf_counter() - started)
+        run.log.write(
+            progress.step, kind="epoch", phase=name, epoch=progress.epoch + 1, **progress.means(), **rates, images_per_second=speed
+        )
+        progress.end_epoch()
 
 
 def _validate(run: _Run, name: str, validate: Validate) -> None:
     """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
-    modes = {part: part.training for part in run.model.modules()}
-    scores, progress, metric = validate(), run.progress, run.recipe.validation.metric
-    for part, mode in modes.items():
-        part.training = mode
+    progress, metric = run.progress, run.recipe.validation.metric
+    if run.accelerator.is_main_process:
+        modes = {part: part.training for part in run.model.modules()}
+        scores = dict(validate(progress.unit))
+        for part, mode in modes.items():
+            part.training = mode
+        run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
+        run.say(f"{name}, after epoch {progress.epoch}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric)))
+    scores = processes.from_main(run.accelerator, scores if run.accelerator.is_main_process else None)
     if metric not in scores:
         raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
     if progress.best_score is None or scores[metric] > progress.best_score:
         progress.best_score, progress.validations_without_gain = scores[metric], 0
-        save_checkpoint(run.folder / BEST, run.model, progress)
+        if run.accelerator.is_main_process:
+            save_checkpoint(run.folder / BEST, run.model, progress)
     else:
         progress.validations_without_gain += 1
-    run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
-    tqdm.write(f"{name}, after epoch {progress.epoch}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+
+
+def _is_headline(key: str, metric: str) -> bool:
+    """Whether a score is worth a place on the screen: the rest is in the log."""
+    return key.partition("/")[0] == metric or key in ("BLEU-4", "distinct", "distance_ratio")
+
+
+def _measure(run: _Run, name: str) -> None:
+    """The mean distance between different photographs, seen by the encoder with which the phase began, for a margin that is relative to it."""
+    progress, model = run.progress, run.model
+    if progress.unit is None:
+        modes = {part: part.training for part in model.modules()}
+        photographs = run.data.first(NUM_MEASURED)
+        images = (photographs.dataset.read_image(example) for example in photographs.examples)
+        progress.unit = mean_distance(model.embed(images))
+        for part, mode in modes.items():
+            part.training = mode
+    run.siamese.loss.measure(progress.unit)
+    margin = run.siamese.loss.unit
+    run.say(f"{name}: different photographs lie {progress.unit:.4g} apart at the start; the loss is counted in units of {margin:.4g}")
 
 
 def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe) -> tuple[int, int]:
@@ -165,24 +256,22 @@ def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe
     return first_step, min(num_steps, recipe.runtime.max_steps - first_step) if recipe.runtime.max_steps else num_steps
 
 
-def _backward(loss: Tensor, model: nn.Module, phase: str) -> None:
+def _backward(loss: Tensor, accelerator: Accelerator, model: nn.Module, phase: str) -> None:
     """The gradients of the loss. Raises SoliError when it does not reach all parameters that are to train."""
     if loss.requires_grad:
-        loss.backward()
+        accelerator.backward(loss)
     missed = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
     if missed:
         advice = "Give a loss that does a weight above 0, or leave them out of train"
         raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
 
 
-def _clip_gradients(model: nn.Module, clip_norm: float | None) -> Tensor:
-    """The total norm of all gradients, which are then clipped to `clip_norm` if given."""
-    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    return nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf"))
+def _figures(accelerator: Accelerator, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, float]:
+    """The losses of a whole step and the norm of its gradients, as numbers: the one place of a step that waits for the device."""
+    values = processes.sum_over_processes(accelerator, torch.stack(list(totals.values())))
+    numbers = dict(zip([*totals, "gradient_norm"], torch.cat([values, norm.detach().view(1).to(values)]).tolist(), strict=True))
+    return {"loss": sum(weights[term] * numbers[term] for term in totals), **numbers}
 
 
-def _stop_unless_finite(figures: Mapping[str, Tensor], step: int, last: Path) -> None:
-    for name, value in figures.items():
-        if not torch.isfinite(value):
-            kept = f"the last checkpoint is {last}" if last.exists() else "no checkpoint was saved yet"
-            raise SoliError(f"The {name} is {value.item()} at step {step}: training stops; {kept}. Try a lower optimizer.lr or clip_norm.")
+def _bar(title: str, total: int, done: int, shown: bool) -> tqdm:
+    return tqdm(total=total, initial=done, desc=title, unit="step", dynamic_ncols=True, disable=not shown)

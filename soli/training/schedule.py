@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 
+import torch
 from torch import nn
 
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 from soli.training.settings import OptimizerSettings, Phase
 
-LOSSES = ("caption", "attention")
+LOSSES = ("caption", "attention", "contrastive")
 
 
 def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
-    """Raises SoliError for phases that train nothing, name an unknown module or loss, or have weights that are not usable."""
+    """Raises SoliError for phases that train nothing, name an unknown module, loss or view, or have weights that are not usable."""
     if not phases:
         raise SoliError("The variant has no phases: give at least one under variant.phases.")
     modules = {name for name, _ in model.named_modules() if name}
@@ -23,10 +25,43 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
         where = f"variant.phases.{name}"
         if phase.epochs < 1:
             raise SoliError(f"{where}.epochs={phase.epochs} must be at least 1.")
-        if not phase.conditions:
-            raise SoliError(f"{where}.conditions is empty: name at least one condition, for example original.")
         _check_names(f"{where}.train", phase.train, modules, [part for part, _ in model.named_children()])
         _check_names(f"{where}.losses", phase.losses, set(LOSSES), LOSSES)
+        _check_views(where, phase)
+        if has(phase, "contrastive") and len(phase.views) != 2:
+            raise SoliError(
+                f"{where}.losses.contrastive compares two views; {where}.views has {len(phase.views)} ({', '.join(phase.views)})."
+            )
+
+
+def has(phase: Phase, *losses: str) -> bool:
+    """Whether the phase has any of these losses, with a weight above 0."""
+    return any(phase.losses.get(loss, 0) > 0 for loss in losses)
+
+
+def captioned_views(phase: Phase) -> list[str]:
+    """The views whose captions are learnt, in the order of the views."""
+    if not has(phase, "caption", "attention"):
+        return []
+    return [view for view in phase.views if phase.caption_views is None or view in phase.caption_views]
+
+
+def _check_views(where: str, phase: Phase) -> None:
+    if not 1 <= len(phase.views) <= 2:
+        raise SoliError(f"{where}.views has {len(phase.views)} views: give one, or two for the contrastive loss.")
+    for view, conditions in phase.views.items():
+        weights = conditions if isinstance(conditions, Mapping) else dict.fromkeys(conditions, 1.0)
+        for condition, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise SoliError(
+                    f"{where}.views.{view}: the weight {weight} of {condition} must be a finite number, at least 0 (0: absent)."
+                )
+        if not any(weights.values()):
+            raise SoliError(f"{where}.views.{view} is empty of conditions: name at least one, for example original.")
+    unknown = [view for view in phase.caption_views or () if view not in phase.views]
+    if unknown or (has(phase, "caption", "attention") and not captioned_views(phase)):
+        given = ", ".join(phase.caption_views or ()) or "nothing"
+        raise SoliError(f"{where}.caption_views names {given}; the views are {', '.join(phase.views)} (null: all of them).")
 
 
 def _check_names(where: str, weights: Mapping[str, float], known: set[str], listed: list[str] | tuple[str, ...]) -> None:
@@ -37,6 +72,18 @@ def _check_names(where: str, weights: Mapping[str, float], known: set[str], list
             raise SoliError(f"{where}.{name}={weight} must be a finite number, at least 0 (0: absent).")
     if not any(weights.values()):
         raise SoliError(f"{where} has no entry above 0: there is nothing to train. Give one of {', '.join(listed)} a positive number.")
+
+
+def phase_settings(settings: OptimizerSettings, phase: Phase) -> OptimizerSettings:
+    """The optimizer's settings with the phase's own in place. Raises SoliError for impossible values."""
+    changes = {key: value for key, value in asdict(phase.optimizer).items() if value is not None}
+    return replace(settings, **changes)
+
+
+def make_optimizer(groups: list[dict], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=settings.lr)
 
 
 def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings) -> list[dict]:

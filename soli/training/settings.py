@@ -28,23 +28,29 @@ class VocabularySettings:
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """`batch_size` photographs a step, each with all its captions, cut to `max_tokens` tokens (start and end included).
+    """`batch_size` photographs a step, over all processes, each with all its captions, cut to `max_tokens` tokens (start and end included).
 
-    `flip` mirrors half of the training photographs, which makes captions that say left or right untrue.
+    `accumulation` is in how many parts a process takes its share of a step, to save memory: the result is the same (but for dropout's draws
+    and for batch norm that trains). `flip` mirrors half of the training photographs, which makes captions that say left or right untrue.
     """
 
     batch_size: int = 32
+    accumulation: int = 1
     max_tokens: int = 40
     flip: bool = True
 
     def __post_init__(self) -> None:
-        _check_at_least(self, "loader", batch_size=1, max_tokens=2)
+        _check_at_least(self, "loader", batch_size=1, accumulation=1, max_tokens=2)
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW. `lr` is multiplied by the factor that a phase gives each module; gradients are clipped to a total norm of `clip_norm`."""
+    """`lr` is multiplied by the factor that a phase gives each module; gradients are clipped to a total norm of `clip_norm`.
 
+    `name`: adamw (with weight_decay 0 plain Adam), or sgd with a momentum of 0.9.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.0
     clip_norm: float | None = 5.0
@@ -56,10 +62,56 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
+class OptimizerChanges:
+    """OptimizerSettings of a phase; None: as for the whole run."""
+
+    name: Literal["adamw", "sgd"] | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    warmup_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What the contrastive term compares (soli/embedding.py)."""
+
+    pooling: Literal["mean", "none"] = "mean"
+    projector: Literal["none", "linear", "mlp"] = "none"
+    dim: int = 128
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "embedding", dim=1)
+
+
+@dataclass(frozen=True)
+class SiameseSettings:
+    """Which encoder sees the first view of the contrastive term: the one that trains (`shared`, the paper), or a copy without gradients.
+
+    `frozen`: the encoder as it was when the phase began. `ema`: its moving average, `decay` of it kept at each step.
+    """
+
+    anchor: Literal["shared", "frozen", "ema"] = "shared"
+    decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise SoliError(f"siamese.decay={self.decay} must be at least 0 and below 1: how much of the average each step keeps.")
+
+
+@dataclass(frozen=True)
 class ValidationSettings:
-    """Captions of the validation split are generated every `every_epochs` epochs; `patience` is how many of these may bring no gain."""
+    """Captions of the validation split are generated every `every_epochs` epochs, under each of `conditions`.
+
+    `metric`, averaged over `select_on` (None: over all conditions), selects the best checkpoint of a phase; `patience` is how many
+    validations may bring no gain.
+    """
 
     every_epochs: int = 1
+    conditions: list[str] = field(default_factory=lambda: ["original", "R0.1S50"])
+    select_on: list[str] | None = None
     limit: int | None = None
     num_beams: int = 1
     metric: Literal["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"] = "CIDEr"
@@ -67,6 +119,17 @@ class ValidationSettings:
 
     def __post_init__(self) -> None:
         _check_at_least(self, "validation", every_epochs=1, limit=1, num_beams=1, patience=1)
+        if not self.conditions:
+            raise SoliError("validation.conditions is empty: name at least one, for example original.")
+        others = [name for name in self.selected if name not in self.conditions]
+        if others or not self.selected:
+            raise SoliError(
+                f"validation.select_on={','.join(self.selected)} must name some of validation.conditions ({', '.join(self.conditions)}), or be null."
+            )
+
+    @property
+    def selected(self) -> list[str]:
+        return self.conditions if self.select_on is None else self.select_on
 
 
 @dataclass(frozen=True)
@@ -97,16 +160,21 @@ class LoggingSettings:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how fast: `device` is cpu, cuda, cuda:1 or auto; `threads` null leaves PyTorch's choice."""
+    """Where and how fast: `device` is cpu, cuda, cuda:1 or auto; `threads` null leaves PyTorch's choice; `compile` the encoder first.
+
+    Under torchrun each process takes the device of its local rank. `save_every_steps` saves within epochs too.
+    """
 
     device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     workers: int = 0
     threads: int | None = None
+    compile: bool = False
     max_steps: int | None = None
+    save_every_steps: int | None = None
 
     def __post_init__(self) -> None:
-        _check_at_least(self, "runtime", workers=0, threads=1, max_steps=1)
+        _check_at_least(self, "runtime", workers=0, threads=1, max_steps=1, save_every_steps=1)
 
 
 @dataclass(frozen=True)
@@ -114,13 +182,16 @@ class Phase:
     """One phase of a variant: for `epochs` epochs it trains the modules of `train` under the weighted sum of `losses`.
 
     `train` maps a module's name to the factor on the learning rate, `losses` a loss's name to its weight; a value of 0 means absent.
-    What is not named is frozen: no gradients, and eval mode.
+    What is not named is frozen: no gradients, and eval mode. `views` are one or two views of each photograph, each with the conditions
+    that it is drawn from: a list, or a mapping of conditions to weights. `caption_views` are those whose captions are learnt (None: all).
     """
 
     epochs: int
     train: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
-    conditions: list[str] = field(default_factory=lambda: ["original"])
+    views: dict[str, list[str] | dict[str, float]] = field(default_factory=lambda: {"clean": ["original"]})
+    caption_views: list[str] | None = None
+    optimizer: OptimizerChanges = field(default_factory=OptimizerChanges)
 
 
 @dataclass(frozen=True)
@@ -130,6 +201,7 @@ class Recipe:
     phases: dict[str, Phase]
     seed: int = 0
     mode: Literal["matrix", "uint8_exact"] = "matrix"
+    siamese: SiameseSettings = field(default_factory=SiameseSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)

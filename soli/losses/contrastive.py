@@ -1,0 +1,92 @@
+"""The contrastive loss of SOLI (arXiv 2512.08873), Eq. 7: copies of a photograph come together, different photographs stay a margin apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from soli.interfaces import Pairs, SoliError
+
+
+class ContrastiveLoss(nn.Module):
+    """mean[(1 - y) d^2 + y max(m - d, 0)^2], Eq. 7: d the Euclidean distance, y = 1 for different photographs, m the margin; no factor 1/2.
+
+    Embeddings are (N, E), or (N, L, E): then d is the mean of the L distances between tokens of the same place.
+    """
+
+    def __init__(self, margin: float | Literal["auto"] = 1.0, relative: bool = False):
+        """`margin="auto"` is the mean distance between different photographs when training starts, told to `measure`.
+
+        `relative` divides the loss by the squared margin, so that its weight means the same for encoders of any scale.
+        Raises SoliError for a margin that is not positive.
+        """
+        super().__init__()
+        if margin != "auto" and not (isinstance(margin, (int, float)) and 0 < margin < math.inf):
+            raise SoliError(f"contrastive.margin={margin} must be a number above 0, or auto: the mean distance between photographs.")
+        self.margin, self.relative = margin, relative
+        self.unit: float | None = None if margin == "auto" else float(margin)
+
+    def measure(self, distance: float) -> None:
+        """Sets a margin of "auto". Raises SoliError when all photographs lie in one point."""
+        if self.margin != "auto":
+            return
+        if not 0 < distance < math.inf:
+            raise SoliError(
+                f"contrastive.margin=auto: different photographs lie {distance} apart at the start. Give the margin as a number."
+            )
+        self.unit = distance
+
+    def forward(self, anchor: Tensor, other: Tensor, different: Tensor) -> Tensor:
+        """Pairs `anchor` and `other`, (N, E) or (N, L, E), and `different` (N,) or (N, 1), 0 or 1 -> scalar.
+
+        Raises SoliError for other shapes: labels (N, 1) against distances (N,) would otherwise compare every pair with every label.
+        """
+        _check_embeddings(anchor, other)
+        labels = different.squeeze(-1) if different.dim() == 2 and different.shape[-1] == 1 else different
+        if labels.shape != anchor.shape[:1]:
+            raise SoliError(
+                f"the labels of {anchor.shape[0]} pairs have the shape {tuple(different.shape)}; give one 0 or 1 for each pair."
+            )
+        distance = torch.linalg.vector_norm(anchor - other, dim=-1)  # (N,) or (N, L)
+        distance = distance.mean(-1) if distance.dim() == 2 else distance
+        labels = labels.to(distance.dtype)
+        return ((1 - labels) * self._attraction(distance) + labels * self._repulsion(distance)).mean()  # Eq. 7
+
+    def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
+        """The weighted mean over the pairs (i, j) of anchor i and other j: embeddings (B, E) or (B, L, E) -> scalar."""
+        _check_embeddings(anchor, other)
+        distance = distances(anchor, other)  # (B, B)
+        return (pairs.same * self._attraction(distance) + pairs.different * self._repulsion(distance)).sum()  # Eq. 7
+
+    def _attraction(self, distance: Tensor) -> Tensor:
+        return distance.square() / self._scale()
+
+    def _repulsion(self, distance: Tensor) -> Tensor:
+        return (self._margin() - distance).clamp(min=0).square() / self._scale()
+
+    def _margin(self) -> float:
+        if self.unit is None:
+            raise SoliError("the margin is auto and was not measured yet: call measure(distance between different photographs) first.")
+        return self.unit
+
+    def _scale(self) -> float:
+        return self._margin() ** 2 if self.relative else 1.0
+
+
+def distances(anchor: Tensor, other: Tensor) -> Tensor:
+    """Euclidean distances (B, B') of all pairs: embeddings (B, E) and (B', E), or (B, L, E) and (B', L, E), averaged over the L places."""
+    if anchor.dim() == 2:
+        return torch.cdist(anchor, other, compute_mode="donot_use_mm_for_euclid_dist")
+    places = torch.cdist(anchor.transpose(0, 1), other.transpose(0, 1), compute_mode="donot_use_mm_for_euclid_dist")  # (L, B, B')
+    return places.mean(0)
+
+
+def _check_embeddings(anchor: Tensor, other: Tensor) -> None:
+    if anchor.shape != other.shape or anchor.dim() not in (2, 3) or 0 in anchor.shape:
+        raise SoliError(
+            f"embeddings of two views have one shape, (N, E) or (N, L, E), and at least one pair, not {tuple(anchor.shape)} and "
+            f"{tuple(other.shape)}."
+        )

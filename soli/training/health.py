@@ -1,0 +1,43 @@
+"""What ends a training, or makes it not worth its time: values that are not finite, embeddings that collapse, one caption for everything."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from soli.interfaces import SoliError
+
+COLLAPSED = 0.1  # of the distance between different photographs at the start
+MONOTONOUS = 0.5  # of the captions
+
+
+def stop_unless_finite(figures: Mapping[str, float], step: int, last: Path, scaled: bool = False) -> None:
+    """Raises SoliError that names the first of the figures that is infinite or not a number.
+
+    With `scaled` losses (fp16) a gradient norm may be: the scaler leaves such a step out and lowers the scale.
+    """
+    for name, value in figures.items():
+        if not math.isfinite(value) and not (scaled and name == "gradient_norm"):
+            kept = f"the last checkpoint is {last}" if last.exists() else "no checkpoint was saved yet"
+            name = name.replace("_", " ")
+            raise SoliError(f"The {name} is {value} at step {step}: training stops; {kept}. Try a lower optimizer.lr or clip_norm.")
+
+
+def collapse_warning(distance: float, at_start: float) -> str | None:
+    """A sentence when different photographs lie less than a tenth as far apart as at the start of the phase."""
+    if distance >= COLLAPSED * at_start:
+        return None
+    return (
+        f"Warning: the embeddings collapse: different photographs lie {distance:.3g} apart, {at_start:.3g} at the start of the phase. "
+        "Raise contrastive.margin, lower the weight of the contrastive loss, or use siamese.anchor=frozen."
+    )
+
+
+def caption_warning(captions: Sequence[str]) -> str | None:
+    """A sentence when most captions are the same."""
+    caption, count = Counter(captions).most_common(1)[0]
+    if len(captions) < 4 or count <= MONOTONOUS * len(captions):
+        return None
+    return f"Warning: {count} of {len(captions)} captions are the same sentence: {caption!r}. The model hardly looks at the photographs."

@@ -1,0 +1,39 @@
+"""What a validation reports: scores at each condition, how the embeddings lie, and warnings when something has gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from tqdm import tqdm
+
+from soli.evaluation.embeddings import embedding_distances
+from soli.evaluation.ladder import Rung
+from soli.training.health import caption_warning, collapse_warning
+
+
+def validation_scores(
+    rungs: Sequence[Rung], scores: Sequence[Mapping[str, float]], selected: Sequence[str], distance_at_start: float | None
+) -> dict[str, float]:
+    """One flat mapping: each metric averaged over the conditions `selected`, then each at each condition (`CIDEr/R0.1S50`).
+
+    With it go the share of `distinct` captions, and of the embeddings their standard deviation, their mean distances to the copies at the
+    conditions and to other photographs, and the ratio of these (soli/evaluation/embeddings.py). Prints warnings of health.py.
+    """
+    by_condition = {
+        rung.condition: {**score, "distinct": len(set(rung.captions)) / len(rung.captions)} for rung, score in zip(rungs, scores)
+    }
+    report = {metric: fmean(by_condition[name][metric] for name in selected) for metric in next(iter(by_condition.values()))}
+    if len(rungs) > 1:
+        report |= {f"{metric}/{name}": score for name, of_rung in by_condition.items() for metric, score in of_rung.items()}
+    original, *others = rungs
+    distances = embedding_distances(original.embeddings, {rung.condition: rung.embeddings for rung in others})
+    report |= {"embedding_std": distances.std, "distance_to_others": distances.other}
+    if others:
+        report |= {f"distance_to_copy/{name}": distance for name, distance in distances.copies.items()}
+        report["distance_ratio"] = distances.ratio
+    collapse = collapse_warning(distances.other, distance_at_start) if distance_at_start is not None else None
+    for sentence in (collapse, caption_warning(original.captions)):
+        if sentence:
+            tqdm.write(sentence)
+    return report
