@@ -21,7 +21,7 @@ class Embedding(nn.Module):
         dim: int = 128,
         normalize: bool = False,
     ):
-        """`projector` maps each D-vector to `dim` numbers: "linear", or "mlp" with one hidden layer of width D. `normalize`: to length 1."""
+        """`projector` maps each D-vector to `dim` numbers: "linear", or "mlp" with a hidden layer of width D. `normalize`: to length 1."""
         super().__init__()
         assert pooling in ("mean", "none") and projector in PROJECTORS
         self.pooling, self.normalize = pooling, normalize

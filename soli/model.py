@@ -40,7 +40,8 @@ class Captioner(nn.Module):
         reference_side: int | None = None,
         projector: Embedding | None = None,
     ):
-        """`projector` None: features averaged over the grid, as in SOLI. `mode` and `reference_side` say what the name of a condition means here, as in `soli.degradations.parse`.
+        """`projector` None: features averaged over the grid, as in SOLI. `mode` and `reference_side` say what the name of a condition means
+        here, as in `soli.degradations.parse`.
 
         Raises SoliError when the decoder's output does not have a place for every token.
         """
@@ -61,7 +62,7 @@ class Captioner(nn.Module):
     def forward(
         self, images: Tensor, tokens: Tensor | None = None, captioned: slice = slice(None), embed: bool = True, attend: bool = True
     ) -> Output:
-        """One encoder pass over `images` (N, 3, S, S) for everything: embeddings, and for the M `captioned` of them teacher-forced captions.
+        """One encoder pass over `images` (N, 3, S, S) for everything: embeddings, and teacher-forced captions of the M `captioned` of them.
 
         `tokens` (M, C, T) are what the decoder reads; None: no captions. `attend` asks for its attention too.
         """

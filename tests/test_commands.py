@@ -236,7 +236,7 @@ def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
         ("train", ["encoder=resnet18", "encoder.weights=nowhere.pth"], "nowhere.pth"),
         ("train", ["runtime.device=cuda:99"], "cuda:99"),
         ("train", ["resume=nowhere"], "nowhere"),
-        ("train", ["variant.phases.caption.conditions=[R0.5]"], "R0.5"),
+        ("train", ["variant.phases.caption.views.clean=[R0.5]"], "R0.5"),
         ("train", ["variant.phases.caption.losses.caption=0", "variant.phases.caption.losses.attention=0"], "losses"),
         ("train", ["vocabulary.min_count=100000"], "min_count"),
         ("train", ["loader.batch_size=0"], "loader.batch_size"),

@@ -1,4 +1,4 @@
-"""The contrastive loss of SOLI (arXiv 2512.08873), Eq. 7: copies of a photograph come together, different photographs stay a margin apart."""
+"""The contrastive loss of SOLI (arXiv 2512.08873), Eq. 7: copies of a photograph come together, different ones stay apart."""
 
 from __future__ import annotations
 

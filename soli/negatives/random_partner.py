@@ -1,4 +1,4 @@
-"""SOLI's pairs (arXiv 2512.08873, Section on training): with probability 1/2 a photograph and its own copy, otherwise another one's copy."""
+"""SOLI's pairs (arXiv 2512.08873, Section on training): a photograph and, with probability 1/2, its own copy, else another's."""
 
 from __future__ import annotations
 

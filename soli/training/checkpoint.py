@@ -68,7 +68,7 @@ class Progress:
 
 
 def settings_of(recipe: Recipe, data: CaptionedImages) -> dict[str, Any]:
-    """What a resumed run must share with the one that was stopped, by dotted key: the recipe but for where and how fast, and the captions."""
+    """What a resumed run must share with the one that was stopped, by dotted key: the recipe (not where and how fast), the captions."""
     sections = {name: value for name, value in asdict(recipe).items() if name not in ("runtime", "logging")}
     captions = json.dumps([[example.image_id, example.captions] for example in data.examples])
     return {**dict(_flat(sections)), "dataset": f"captions {hashlib.sha256(captions.encode()).hexdigest()[:16]}"}

@@ -1,4 +1,4 @@
-"""What ends a training, or makes it not worth its time: values that are not finite, embeddings that collapse, one caption for everything."""
+"""What ends a training, or makes it useless: values that are not finite, embeddings that collapse, one caption for everything."""
 
 from __future__ import annotations
 

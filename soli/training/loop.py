@@ -62,10 +62,10 @@ def train(
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
     with log, StopRequest() as stop:
         run = _Run(model, data, recipe, folder, accelerator, siamese, settings, log, stop, progress)
-        for number, (name, phase) in enumerate(recipe.phases.items()):
-            if number >= progress.phase and not _train_phase(run, name, phase, validate, resumed=saved and number == progress.phase):
-                return progress  # runtime.max_steps is reached; with more of them the run may be resumed
-            saved = False
+        first = progress.phase
+        for number, (name, phase) in list(enumerate(recipe.phases.items()))[first:]:
+            if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
+                break  # runtime.max_steps is reached; with more of them the run may be resumed
     return progress
 
 
@@ -112,6 +112,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     """Trains a phase to its end, or to runtime.max_steps: then the answer is False."""
     model, recipe, progress, accelerator = run.model, run.recipe, run.progress, run.accelerator
     settings = phase_settings(recipe.optimizer, phase)
+    model.zero_grad(set_to_none=True)  # gradients of an earlier phase would count in the norm
     run.optimizer = make_optimizer(parameter_groups(model, phase, settings), settings)
     run.anchor = Anchor(model) if has(phase, "contrastive") and recipe.siamese.anchor != "shared" else None
     if resumed:
@@ -157,9 +158,7 @@ def _train_epoch(
     num_images, started = 0, time.perf_counter()
 
     for share in shares:
-        rate = learning_rate(settings, progress.step - first_step, num_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = group["factor"] * rate
+        rates = _set_rates(optimizer, learning_rate(settings, progress.step - first_step, num_steps))
         optimizer.zero_grad(set_to_none=True)
         parts = [views.render(model, data, next(stream), recipe, progress.epoch) for _ in share.parts]
         losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.anchor, views, share, parts)
@@ -184,7 +183,6 @@ def _train_epoch(
         bar.update()
 
         # once in a while: log
-        rates = {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
         if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
             speed = num_images / (time.perf_counter() - started)
             bar.set_postfix({**{key: f"{value:.3g}" for key, value in figures.items()}, "img/s": f"{speed:.0f}"})
@@ -201,6 +199,7 @@ def _train_epoch(
             break
     bar.close()
     if progress.batch >= len(steps):
+        rates = _set_rates(optimizer, learning_rate(settings, progress.step - 1 - first_step, num_steps))  # of the last step
         speed = num_images / (time.perf_counter() - started)
         run.log.write(
             progress.step, kind="epoch", phase=name, epoch=progress.epoch + 1, **progress.means(), **rates, images_per_second=speed
@@ -217,7 +216,10 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
         for part, mode in modes.items():
             part.training = mode
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
-        run.say(f"{name}, after epoch {progress.epoch}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric)))
+        run.say(
+            f"{name}, after epoch {progress.epoch}: "
+            + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric))
+        )
     scores = processes.from_main(run.accelerator, scores if run.accelerator.is_main_process else None)
     if metric not in scores:
         raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
@@ -235,7 +237,7 @@ def _is_headline(key: str, metric: str) -> bool:
 
 
 def _measure(run: _Run, name: str) -> None:
-    """The mean distance between different photographs, seen by the encoder with which the phase began, for a margin that is relative to it."""
+    """How far different photographs lie apart for the encoder with which the phase begins: a margin may be relative to it."""
     progress, model = run.progress, run.model
     if progress.unit is None:
         modes = {part: part.training for part in model.modules()}
@@ -247,6 +249,13 @@ def _measure(run: _Run, name: str) -> None:
     run.siamese.loss.measure(progress.unit)
     margin = run.siamese.loss.unit
     run.say(f"{name}: different photographs lie {progress.unit:.4g} apart at the start; the loss is counted in units of {margin:.4g}")
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
+    """Sets the learning rate of every module to its factor times `rate`, and returns them for the log."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["factor"] * rate
+    return {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
 
 
 def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -48,7 +49,7 @@ def split(items: Sequence[Item], number: int) -> list[list[Item]]:
     """`items` in `number` contiguous parts, whose sizes differ by at most one."""
     size, rest = divmod(len(items), number)
     ends = [part * size + min(part, rest) for part in range(number + 1)]
-    return [list(items[first:last]) for first, last in zip(ends, ends[1:])]
+    return [list(items[first:last]) for first, last in pairwise(ends)]
 
 
 @dataclass(frozen=True)

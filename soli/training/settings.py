@@ -123,8 +123,9 @@ class ValidationSettings:
             raise SoliError("validation.conditions is empty: name at least one, for example original.")
         others = [name for name in self.selected if name not in self.conditions]
         if others or not self.selected:
+            allowed = ", ".join(self.conditions)
             raise SoliError(
-                f"validation.select_on={','.join(self.selected)} must name some of validation.conditions ({', '.join(self.conditions)}), or be null."
+                f"validation.select_on={','.join(self.selected)} must name some of validation.conditions, {allowed}, or be null."
             )
 
     @property

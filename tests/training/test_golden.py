@@ -23,14 +23,14 @@ def losses(folder, conditions):
     vocabulary = Vocabulary.build(caption for example in toy.examples("train") for caption in example.captions)
     torch.manual_seed(0)
     model = Captioner(TinyEncoder(32, 32), AttentionLSTM(32, vocabulary.words, 16, 32, 16, dropout=0.3), vocabulary)
-    phase = Phase(epochs=4, train={"encoder": 0.5, "decoder": 1.0}, losses={"caption": 1.0, "attention": 0.5}, conditions=conditions)
+    phase = Phase(epochs=4, train={"encoder": 0.5, "decoder": 1.0}, losses={"caption": 1.0, "attention": 0.5}, views={"view": conditions})
     recipe = Recipe(
         phases={"caption": phase},
         loader=LoaderSettings(batch_size=8),
         logging=LoggingSettings(every_steps=1),
         optimizer=OptimizerSettings(lr=5e-3, warmup_steps=3),
     )
-    train(model, CaptionedImages(toy, "train", vocabulary), recipe, folder, lambda: {"CIDEr": 0.0})
+    train(model, CaptionedImages(toy, "train", vocabulary), recipe, folder, lambda _: {"CIDEr": 0.0})
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
     return [line["loss"] for line in lines if line["kind"] == "train"]
 

@@ -38,12 +38,12 @@ def make_model(vocabulary, dropout=0.3):
 
 def make_recipe(**changes):
     train_all, conditions = {"encoder": 1.0, "decoder": 1.0}, ["original", "R0.5S1"]
-    phase = Phase(epochs=2, train=train_all, losses={"caption": 1.0, "attention": 1.0}, conditions=conditions)
+    phase = Phase(epochs=2, train=train_all, losses={"caption": 1.0, "attention": 1.0}, views={"degraded": conditions})
     defaults = {"phases": {"caption": phase}, "loader": LoaderSettings(batch_size=8), "logging": LoggingSettings(every_steps=1)}
     return Recipe(**{**defaults, **changes})
 
 
-def constant_validation():
+def constant_validation(_distance=None):
     return {"CIDEr": 0.5}
 
 
@@ -73,7 +73,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_an_uninterrupted_one_to_the_b
         (tmp_path / name).mkdir()
     train(whole, data, make_recipe(), tmp_path / "whole", constant_validation)
 
-    real = loop._clip_gradients
+    real = loop._figures
     calls = iter(range(100))
 
     def signal_in_the_middle_of_a_step(*arguments):
@@ -81,10 +81,10 @@ def test_a_run_stopped_anywhere_and_resumed_equals_an_uninterrupted_one_to_the_b
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "_clip_gradients", signal_in_the_middle_of_a_step)
+    monkeypatch.setattr(loop, "_figures", signal_in_the_middle_of_a_step)
     with pytest.raises(KeyboardInterrupt, match=f"SIGTERM after step {steps_before}"):
         train(parts, data, make_recipe(), tmp_path / "parts", constant_validation)
-    monkeypatch.setattr(loop, "_clip_gradients", real)
+    monkeypatch.setattr(loop, "_figures", real)
     assert read_progress(tmp_path / "parts" / "last.safetensors").step == steps_before
     resumed = make_model(vocabulary)
     recipe = make_recipe(runtime=RuntimeSettings(workers=2 if steps_before == 2 else 0))
@@ -92,7 +92,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_an_uninterrupted_one_to_the_b
     assert progress.finished and progress.step == 6
     assert same(weights(whole), weights(resumed))
     figures = [logged(tmp_path / name) for name in ("whole", "parts")]
-    assert figures[0] == figures[1] and len(figures[0]) == 8
+    assert figures[0] == figures[1] and len(figures[0]) == 10
 
 
 def test_a_crash_goes_on_from_the_last_epoch(toy, vocabulary, tmp_path, monkeypatch):
@@ -100,17 +100,17 @@ def test_a_crash_goes_on_from_the_last_epoch(toy, vocabulary, tmp_path, monkeypa
     for name in ("whole", "crashed"):
         (tmp_path / name).mkdir()
     train(whole, data, make_recipe(), tmp_path / "whole", constant_validation)
-    real, calls = loop._clip_gradients, iter(range(100))
+    real, calls = loop._figures, iter(range(100))
 
     def crash(*arguments):
         if next(calls) == 4:
             raise Interrupted
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "_clip_gradients", crash)
+    monkeypatch.setattr(loop, "_figures", crash)
     with pytest.raises(Interrupted):
         train(crashed, data, make_recipe(), tmp_path / "crashed", constant_validation)
-    monkeypatch.setattr(loop, "_clip_gradients", real)
+    monkeypatch.setattr(loop, "_figures", real)
     resumed = make_model(vocabulary)
     train(resumed, data, make_recipe(), tmp_path / "crashed", constant_validation, resume=True)
     assert same(weights(whole), weights(resumed))
@@ -145,7 +145,7 @@ def test_phases_follow_each_other(toy, vocabulary, tmp_path):
     second = Phase(epochs=1, train={"decoder": 1.0}, losses={"caption": 1.0})
     decoders = []
 
-    def validate():
+    def validate(_distance):
         decoders.append(model.decoder.output.weight.clone())
         return constant_validation()
 
@@ -159,7 +159,7 @@ def test_the_best_weights_are_those_of_the_best_validation_and_patience_ends_a_p
     model, data = make_model(vocabulary), CaptionedImages(toy, "train", vocabulary)
     scores, seen = iter([0.3, 0.9, 0.2, 0.1, 0.8]), []
 
-    def validate():
+    def validate(_distance):
         seen.append(weights(model))
         return {"CIDEr": next(scores)}
 

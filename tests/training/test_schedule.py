@@ -71,7 +71,14 @@ def test_a_part_of_a_named_module_can_be_frozen():
         ({"caption": phase(losses={"caption": -1.0})}, r"at least 0"),
         ({"caption": phase(losses={"caption": math.nan})}, r"finite"),
         ({"caption": phase(epochs=0)}, r"epochs=0"),
-        ({"caption": phase(conditions=[])}, r"conditions is empty"),
+        ({"caption": phase(views={"clean": []})}, r"views\.clean is empty"),
+        ({"caption": phase(views={"clean": {"original": 0.0}})}, r"views\.clean is empty"),
+        ({"caption": phase(views={"clean": {"original": -1.0}})}, r"weight -1\.0 of original"),
+        ({"caption": phase(views={})}, r"views has 0 views"),
+        ({"caption": phase(views={name: ["original"] for name in "abc"})}, r"views has 3 views"),
+        ({"caption": phase(losses={"contrastive": 1.0})}, r"compares two views"),
+        ({"caption": phase(caption_views=["degraded"])}, r"caption_views names degraded; the views are clean"),
+        ({"caption": phase(caption_views=[])}, r"caption_views names nothing"),
     ],
 )
 def test_impossible_phases_are_refused_by_name(phases, message):

@@ -1,0 +1,86 @@
+"""Small trainings of every variant, as its yaml has it, on drawn pictures: shared by the tests of the loop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import torch
+from omegaconf import OmegaConf
+
+from soli.configuration import compose
+from soli.datasets import CaptionedImages, ToyDataset
+from soli.decoders import AttentionLSTM
+from soli.embedding import Embedding
+from soli.encoders import TinyEncoder
+from soli.losses import ContrastiveLoss
+from soli.model import Captioner
+from soli.negatives import InBatch
+from soli.train import _phase
+from soli.training.loop import train
+from soli.training.settings import LoaderSettings, LoggingSettings, OptimizerSettings, Recipe, SiameseSettings
+from soli.training.siamese import Siamese
+from soli.vocabulary import Vocabulary
+
+VARIANTS = ("baseline", "aug", "half", "par", "con")
+
+
+def toy_data(num_train=20):
+    toy = ToyDataset(num_train=num_train, num_val=4, num_test=4)
+    vocabulary = Vocabulary.build(caption for example in toy.examples("train") for caption in example.captions)
+    return CaptionedImages(toy, "train", vocabulary)
+
+
+def make_model(vocabulary, dropout=0.3, **embedding):
+    torch.manual_seed(0)
+    encoder = TinyEncoder(feature_dim=32, input_size=32)
+    decoder = AttentionLSTM(32, vocabulary.words, 16, 32, 16, dropout=dropout)
+    return Captioner(encoder, decoder, vocabulary, projector=Embedding(32, **embedding))
+
+
+def variant_phases(name, epochs=2, conditions="[original,R0.5S1,R0.2S50,R1S1_GF500]"):
+    """The phases of configs/variant/<name>.yaml, with fewer epochs."""
+    config = compose([f"variant={name}", f"degradation.conditions={conditions}"])
+    phases = OmegaConf.to_container(config, resolve=True)["variant"]["phases"]
+    return {phase: replace(_phase(content), epochs=epochs) for phase, content in phases.items()}
+
+
+def make_recipe(variant="par", epochs=2, anchor="shared", **changes):
+    defaults = {
+        "phases": variant_phases(variant, epochs) if isinstance(variant, str) else variant,
+        "siamese": SiameseSettings(anchor, decay=0.9),
+        "loader": LoaderSettings(batch_size=8),
+        "logging": LoggingSettings(every_steps=1),
+        "optimizer": OptimizerSettings(lr=5e-3, warmup_steps=2),
+    }
+    return Recipe(**{**defaults, **changes})
+
+
+def siamese(loss=None, negatives=None):
+    return Siamese(loss or ContrastiveLoss("auto", relative=True), negatives or InBatch())
+
+
+def constant_validation(_distance=None):
+    return {"CIDEr": 0.5}
+
+
+def run(recipe, folder, model, data, resume=False, **parts):
+    """Trains `model` into `folder`, and returns its weights."""
+    folder.mkdir(exist_ok=True)
+    train(model, data, recipe, folder, constant_validation, resume, siamese(**parts))
+    return weights(model)
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def logged(folder, kind=None):
+    """The lines of the log, without what depends on the clock."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    lines = [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+    return [line for line in lines if kind in (None, line["kind"])]
