@@ -79,6 +79,10 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def numbers(line):
+    return {key: value for key, value in line.items() if not isinstance(value, str)}
+
+
 def logged(folder, kind=None):
     """The lines of the log, without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]

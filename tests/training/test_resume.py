@@ -92,11 +92,23 @@ def test_a_run_can_be_stopped_again_and_again(data, whole, tmp_path, monkeypatch
     assert same(run(recipe, tmp_path / "run", model, data, resume=True), expected)
 
 
-SMALL = (
-    "dataset.num_train=20 dataset.num_val=4 dataset.num_test=4 encoder.feature_dim=32 encoder.input_size=32 decoder.hidden_dim=32 "
-    "decoder.attention_dim=16 decoder.embedding_dim=16 vocabulary.min_count=1 loader.batch_size=8 degradation=toy variant=con "
-    "variant.phases.contrastive.epochs=2 variant.phases.caption.epochs=2 siamese.anchor=ema"
-).split()
+SMALL = [
+    "dataset.num_train=20",
+    "dataset.num_val=4",
+    "dataset.num_test=4",
+    "encoder.feature_dim=32",
+    "encoder.input_size=32",
+    "decoder.hidden_dim=32",
+    "decoder.attention_dim=16",
+    "decoder.embedding_dim=16",
+    "vocabulary.min_count=1",
+    "loader.batch_size=8",
+    "degradation=toy",
+    "variant=con",
+    "variant.phases.contrastive.epochs=2",
+    "variant.phases.caption.epochs=2",
+    "siamese.anchor=ema",
+]
 
 KILLED = """
 import os, signal, sys
