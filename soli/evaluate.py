@@ -15,6 +15,7 @@ from soli.configuration import command
 from soli.datasets import CaptionedImages, check_photographs
 from soli.degradations import parse
 from soli.evaluation import CaptionScorer, signature
+from soli.evaluation.embeddings import EmbeddingDistances, embedding_distances
 from soli.evaluation.ladder import Rung, climb
 from soli.evaluation.tables import text_table, write_csv
 from soli.interfaces import CaptionDataset, Example, SoliError
@@ -42,13 +43,17 @@ def main(config: DictConfig) -> None:
     with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
         output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
         rungs = climb(model, data, degradations, workers=runtime.workers, precision=runtime.precision, **generation)
-        rows = [_row(rung, scorer.score(rung.captions)) for rung in rungs]
+        distances = _distances(rungs)
+        rows = [_row(rung, scorer.score(rung.captions), distances) for rung in rungs]
         rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffle(rungs[0].captions))})
         unavailable = scorer.unavailable
     metrics = [metric for metric in config.metrics if metric not in unavailable]
     protocol = _protocol(config, generation, dataset, metrics, trained["degradation"]["mode"])
-    _write(output, rows, rungs, data.examples, protocol, unavailable)
+    embeddings = {} if distances is None else {"std": distances.std, "distance_to_others": distances.other, "ratio": distances.ratio}
+    _write(output, rows, rungs, data.examples, {"protocol": protocol, "unavailable": dict(unavailable), "embeddings": embeddings})
     print(text_table(rows))
+    if distances is not None and distances.copies:
+        print(f"Other photographs lie {distances.other:.3f} from the original, {distances.ratio:.2f} times as far as its worst copy.")
     for sentence in unavailable.values():
         print(sentence)
     print(f"Protocol: {protocol}\nThe table, the scores and the captions are in {output}")
@@ -64,9 +69,17 @@ def shuffle(captions: list[str]) -> list[str]:
     return shuffled
 
 
-def _row(rung: Rung, scores: Mapping[str, float]) -> dict[str, Any]:
+def _distances(rungs: list[Rung]) -> EmbeddingDistances | None:
+    """How far the copies lie from the originals; None when the originals are not among the conditions."""
+    by_condition = {rung.condition: rung.embeddings for rung in rungs}
+    original = by_condition.pop("original", None)
+    return None if original is None else embedding_distances(original, by_condition)
+
+
+def _row(rung: Rung, scores: Mapping[str, float], distances: EmbeddingDistances | None) -> dict[str, Any]:
     height, width = rung.pixels
-    return {"condition": rung.condition, "pixels": f"{width}x{height}", **scores, "distinct": len(set(rung.captions))}
+    moved = {} if distances is None else {"distance": distances.copies.get(rung.condition, 0.0)}
+    return {"condition": rung.condition, "pixels": f"{width}x{height}", **scores, "distinct": len(set(rung.captions)), **moved}
 
 
 def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: CaptionDataset, metrics: list[str], mode: str) -> str:
@@ -87,10 +100,9 @@ def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: Captio
     )
 
 
-def _write(
-    folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], protocol: str, unavailable: Mapping[str, str]
-) -> None:
-    metrics = {"protocol": protocol, "versions": versions(), "unavailable": dict(unavailable), "rows": rows}
+def _write(folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], about: Mapping[str, Any]) -> None:
+    """The scores, with what there is to know `about` them, and the captions."""
+    metrics = {**about, "versions": versions(), "rows": rows}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     write_csv(folder / "metrics.csv", rows)
     with open(folder / "captions.jsonl", "w", encoding="utf-8") as file:

@@ -22,7 +22,7 @@ from soli.runs import build_captioner, build_dataset, check_new, pick_device, re
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import Validate, train
 from soli.training.processes import start
-from soli.training.schedule import captioned_views, check_phases, has, parameter_groups, phase_settings
+from soli.training.schedule import captioned_views, check_phases, has, parameter_groups, phase_settings, with_epochs
 from soli.training.settings import (
     GenerationSettings,
     LoaderSettings,
@@ -128,7 +128,8 @@ def _at(config: Mapping[str, Any], key: str) -> Any:
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
     return Recipe(
-        phases={name: _phase(phase) for name, phase in settings["variant"]["phases"].items()},
+        phases=with_epochs({name: _phase(phase) for name, phase in settings["variant"]["phases"].items()}, settings["epochs"]),
+        epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
         siamese=SiameseSettings(**settings["siamese"]),
@@ -205,7 +206,9 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
     for name, phase in recipe.phases.items():
-        trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in phase.train.items() if factor)
+        trained = ", ".join(
+            f"{module} (lr x {factor * recipe.optimizer.factor(module):g})" for module, factor in phase.train.items() if factor
+        )
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
         print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}")

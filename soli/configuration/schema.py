@@ -50,6 +50,7 @@ class TrainConfig:
     negatives: Part
     variant: VariantChoice
     runtime: RuntimeSettings
+    epochs: int
     seed: int
     run_dir: str | None
     resume: str | None

@@ -46,17 +46,17 @@ def climb(
     """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode."""
     model.eval()
     rungs = [Rung(degradation.spec) for degradation in degradations]
-    embeddings: dict[str, list[Tensor]] = {rung.condition: [] for rung in rungs}
+    embeddings: list[list[Tensor]] = [[] for _ in rungs]
     plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(0, len(data), batch_size)]
     for batch in tqdm(
         batches(data, plan, workers), total=len(plan), desc="captions", unit="batch", disable=not progress, dynamic_ncols=True
     ):
-        for rung, degradation in zip(rungs, degradations, strict=True):
+        for rung, degradation, parts in zip(rungs, degradations, embeddings, strict=True):
             rung.sizes += [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
             with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 features = model.encoder(model.render(batch.images, [degradation] * len(batch.images)))
                 rung.captions += model.describe(features, num_beams, max_tokens, length_penalty)
-            embeddings[degradation.spec].append(model.embeddings(features).cpu())
-    for rung in rungs:
-        rung.embeddings = torch.cat(embeddings[rung.condition])
+            parts.append(model.embeddings(features).cpu())
+    for rung, parts in zip(rungs, embeddings, strict=True):
+        rung.embeddings = torch.cat(parts)
     return rungs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from soli.training.health import stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
 from soli.training.parts import PhaseViews
-from soli.training.schedule import check_phases, has, learning_rate, make_optimizer, parameter_groups, phase_settings
+from soli.training.schedule import check_phases, has, learning_rate, make_optimizer, parameter_groups, phase_settings, with_epochs
 from soli.training.settings import OptimizerSettings, Phase, Recipe
 from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
@@ -51,6 +51,7 @@ def train(
     not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model)
+    recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
     accelerator = processes.start(model.device, recipe.runtime.precision)
     contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
     if contrastive and siamese is None:

@@ -23,7 +23,7 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
     modules = {name for name, _ in model.named_modules() if name}
     for name, phase in phases.items():
         where = f"variant.phases.{name}"
-        if phase.epochs < 1:
+        if phase.epochs is not None and phase.epochs < 1:
             raise SoliError(f"{where}.epochs={phase.epochs} must be at least 1.")
         _check_names(f"{where}.train", phase.train, modules, [part for part, _ in model.named_children()])
         _check_names(f"{where}.losses", phase.losses, set(LOSSES), LOSSES)
@@ -32,6 +32,15 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
             raise SoliError(
                 f"{where}.losses.contrastive compares two views; {where}.views has {len(phase.views)} ({', '.join(phase.views)})."
             )
+
+
+def with_epochs(phases: Mapping[str, Phase], epochs: int) -> dict[str, Phase]:
+    """The phases with all their epochs: those that name none share `epochs` equally. Raises SoliError when one would get none."""
+    unnamed = [name for name, phase in phases.items() if phase.epochs is None]
+    if len(unnamed) > epochs:
+        raise SoliError(f"epochs={epochs} is too few for the phases {', '.join(unnamed)}: each needs one.")
+    shares = {name: epochs // len(unnamed) + (place < epochs % len(unnamed)) for place, name in enumerate(unnamed)}
+    return {name: replace(phase, epochs=shares.get(name, phase.epochs)) for name, phase in phases.items()}
 
 
 def has(phase: Phase, *losses: str) -> bool:
@@ -103,7 +112,7 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
         }
         taken |= set(parameters)
         if phase.train[name] > 0:
-            group = {"name": name, "params": list(parameters.values()), "factor": phase.train[name]}
+            group = {"name": name, "params": list(parameters.values()), "factor": phase.train[name] * settings.factor(name)}
             groups.append({**group, "weight_decay": settings.weight_decay})
     for group in groups:
         for parameter in group["params"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,13 +46,14 @@ class LoaderSettings:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """`lr` is multiplied by the factor that a phase gives each module; gradients are clipped to a total norm of `clip_norm`.
+    """`lr` is multiplied by the factor that a phase gives each module, and by that of `factors` for the module or what it is part of.
 
-    `name`: adamw (with weight_decay 0 plain Adam), or sgd with a momentum of 0.9.
+    Gradients are clipped to a total norm of `clip_norm`. `name`: adamw (with weight_decay 0 plain Adam), or sgd with a momentum of 0.9.
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
+    factors: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     clip_norm: float | None = 5.0
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -59,6 +61,13 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         _check_at_least(self, "optimizer", lr=0, weight_decay=0, clip_norm=0, warmup_steps=0)
+        for module, factor in self.factors.items():
+            if not 0 <= factor < math.inf:
+                raise SoliError(f"optimizer.factors.{module}={factor} must be a finite number, at least 0.")
+
+    def factor(self, module: str) -> float:
+        """What the learning rate of a module is multiplied by in every phase."""
+        return math.prod(factor for name, factor in self.factors.items() if f"{module}.".startswith(f"{name}."))
 
 
 @dataclass(frozen=True)
@@ -180,14 +189,15 @@ class RuntimeSettings:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a variant: for `epochs` epochs it trains the modules of `train` under the weighted sum of `losses`.
+    """One phase of a variant: for `epochs` epochs (None: an equal share of the recipe's) it trains the modules of `train` under the
+    weighted sum of `losses`.
 
     `train` maps a module's name to the factor on the learning rate, `losses` a loss's name to its weight; a value of 0 means absent.
     What is not named is frozen: no gradients, and eval mode. `views` are one or two views of each photograph, each with the conditions
     that it is drawn from: a list, or a mapping of conditions to weights. `caption_views` are those whose captions are learnt (None: all).
     """
 
-    epochs: int
+    epochs: int | None = None
     train: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     views: dict[str, list[str] | dict[str, float]] = field(default_factory=lambda: {"clean": ["original"]})
@@ -200,6 +210,7 @@ class Recipe:
     """All that the loop is told: the phases in order, and the settings that they share."""
 
     phases: dict[str, Phase]
+    epochs: int = 10
     seed: int = 0
     mode: Literal["matrix", "uint8_exact"] = "matrix"
     siamese: SiameseSettings = field(default_factory=SiameseSettings)
