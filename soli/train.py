@@ -50,6 +50,8 @@ def main(config: DictConfig) -> None:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
     recipe = _recipe(settings)
+    if settings["init_from"] is None and not any(has(phase, "caption") for phase in recipe.phases.values()):
+        raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
     device = pick_device(recipe.runtime.device)
     is_main = start(device, recipe.runtime.precision).is_main_process
     if not resume and is_main:
@@ -146,15 +148,13 @@ def _phase(phase: Mapping[str, Any]) -> Phase:
 
 
 def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model: Captioner) -> None:
-    """Raises SoliError for all that cannot be trained: conditions that do not parse, phases, and a decoder that nothing ever teaches."""
+    """Raises SoliError for all that cannot be trained: conditions that do not parse, and phases."""
     check_phases(recipe.phases, model)
     conditions = [name for phase in recipe.phases.values() for view in phase.views.values() for name in view]
     for condition in [*settings["degradation"]["conditions"], *recipe.validation.conditions, *conditions]:
         parse(condition, recipe.mode, dataset.reference_side)
     for phase in recipe.phases.values():
         parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
-    if settings["init_from"] is None and not any(has(phase, "caption") for phase in recipe.phases.values()):
-        raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
 
 
 def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Validate:

@@ -15,7 +15,7 @@ MISTAKES = (
     ("lr=1", "lr=1: there is no", "did you mean optimizer.lr?"),
     ("learning_rate=1", "learning_rate=1: there is no", "did you mean optimizer.lr?"),
     ("batch_size=8", "batch_size=8: there is no", "did you mean loader.batch_size or generation.batch_size?"),
-    ("optimizer={lr:1,decay:2}", "no key optimizer.decay", "optimizer has name, lr, weight_decay"),
+    ("optimizer={lr:1,decay:2}", "no key optimizer.decay", "optimizer has name, lr, factors"),
     ("degradation.conditions.0=R0.1S1", "no key degradation.conditions.0", "set it as degradation.conditions=<value>"),
     ("encoder.stages=3", "encoder.stages=3: there is no key", "encoder has _target_, feature_dim"),
     ("+foo=1", "+foo=1: there is no", "Groups: dataset, encoder,"),

@@ -1,0 +1,174 @@
+"""The variants half, par and con as a user types them: where they start, what they say, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file
+
+import soli
+from tests.test_commands import SMALL, failed, files, run, trained  # noqa: F401 - fixtures
+
+BASE = [override for override in SMALL if not override.startswith("variant.")] + ["epochs=2"]
+
+
+@pytest.mark.parametrize("variant", ["half", "par", "con"])
+def test_a_variant_starts_from_a_trained_captioner(trained, run, tmp_path, variant):  # noqa: F811
+    folder = tmp_path / variant
+    answer = run("train", *BASE, f"variant={variant}", f"init_from={trained}", f"run_dir={folder}", "optimizer.lr=0")
+    assert answer.code == 0, answer.err
+    assert "apart at the start" in answer.out
+    start, end = load_file(trained / "best.safetensors"), load_file(folder / "last.safetensors")
+    assert all((end[name] == value).all() for name, value in start.items())  # at a rate of 0 nothing has moved
+    assert soli.load(folder).caption([soli.datasets.ToyDataset().read_image(soli.datasets.ToyDataset().examples("test")[0])])
+
+
+def test_half_keeps_the_decoder_and_moves_the_encoder(trained, run, tmp_path):  # noqa: F811
+    folder = tmp_path / "half"
+    answer = run("train", *BASE, "variant=half", f"init_from={trained}", f"run_dir={folder}")
+    assert answer.code == 0, answer.err
+    start, end = load_file(trained / "best.safetensors"), load_file(folder / "last.safetensors")
+    moved = {name.split(".")[1] for name, value in start.items() if not (end[name] == value).all()}
+    assert moved == {"encoder"}
+
+
+def test_par_and_con_train_from_scratch_and_log_what_matters(run, tmp_path):  # noqa: F811
+    for variant in ("par", "con"):
+        folder = tmp_path / variant
+        answer = run("train", *BASE, f"variant={variant}", f"run_dir={folder}", "embedding.projector=mlp", "embedding.dim=8")
+        assert answer.code == 0, answer.err
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+        epochs = [line for line in lines if line["kind"] == "epoch"]
+        assert len(epochs) == 2 and {"loss", "gradient_norm", "images_per_second"} <= epochs[0].keys()
+        assert "contrastive" in epochs[0] and "lr/encoder" in epochs[0]
+        (validation, *_) = [line for line in lines if line["kind"] == "validation"]
+        expected = {"CIDEr/original", "CIDEr/R0.1S50", "embedding_std", "distance_to_others", "distance_to_copy/R0.1S50", "distance_ratio"}
+        assert expected <= validation.keys()
+        assert validation["CIDEr"] == pytest.approx((validation["CIDEr/original"] + validation["CIDEr/R0.1S50"]) / 2)
+
+
+def test_evaluation_reports_how_far_embeddings_move(trained, run, tmp_path):  # noqa: F811
+    answer = run("evaluate", f"run={trained}", "metrics=[CIDEr]", f"output={tmp_path / 'here'}")
+    metrics = json.loads((tmp_path / "here" / "metrics.json").read_text())
+    distances = {row["condition"]: row.get("distance") for row in metrics["rows"]}
+    assert distances["original"] == 0 and distances["R0.05S50"] > distances["R0.1S50"] * 0.5 > 0
+    worst = max(distance for distance in distances.values() if distance is not None)
+    assert metrics["embeddings"]["ratio"] == pytest.approx(metrics["embeddings"]["distance_to_others"] / worst)
+    assert f"{metrics['embeddings']['ratio']:.2f} times as far" in answer.out
+    without = run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[R0.1S50]", f"output={tmp_path / 'there'}")
+    assert without.code == 0 and "distance" not in without.out
+
+
+JOINT = "variant.phases.joint"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprits"),
+    [
+        ([f"{JOINT}.train={{encodr:1}}"], ["encodr"]),
+        ([f"{JOINT}.losses.contrastiv=1"], ["contrastiv", "contrastive"]),
+        ([f"{JOINT}.losses.caption=0", f"{JOINT}.losses.attention=0"], ["No phase has a caption loss", "init_from=<run>"]),
+        ([f"{JOINT}.losses={{caption:0,attention:0,contrastive:0}}"], ["losses has no entry above 0"]),
+        ([f"{JOINT}.losses.contrastive=-1"], ["losses.contrastive=-1", "at least 0"]),
+        ([f"{JOINT}.views.degraded=[]"], ["views.degraded is empty", "original"]),
+        ([f"{JOINT}.views.clean=[R0.1S5O]"], ["R0.1S5O"]),
+        ([f"{JOINT}.caption_views=[dirty]"], ["caption_views names dirty", "clean, degraded"]),
+        ([f"{JOINT}.optimizer.lr=-1"], ["optimizer.lr=-1"]),
+        (["contrastive.margin=-1"], ["contrastive.margin=-1", "auto"]),
+        (["contrastive.margin=0"], ["contrastive.margin=0"]),
+        (["contrastive=infonce", "contrastive.temperature=0"], ["contrastive.temperature=0"]),
+        (["contrastive=infonce", "negatives=random_partner"], ["negatives=in_batch"]),
+        (["negatives=random_partner", "negatives.same_fraction=2"], ["negatives.same_fraction=2"]),
+        (["loader.batch_size=1"], ["loader.batch_size=1", "2 or more"]),
+        (["loader.accumulation=9"], ["loader.accumulation=9", "loader.batch_size"]),
+        (["siamese.anchor=frozn"], ["siamese.anchor", "frozen"]),
+        (["siamese.decay=1"], ["siamese.decay=1"]),
+        (["embedding.projector=deep"], ["embedding.projector", "mlp"]),
+        (["embedding.dim=0"], ["embedding.dim=0"]),
+        (["runtime.precision=fp16"], ["fp16", "bf16"]),
+        (["epochs=0"], ["epochs"]),
+        (["validation.select_on=[R0.2S1]"], ["validation.select_on=R0.2S1", "original, R0.1S50"]),
+        (["validation.conditions=[]"], ["validation.conditions is empty"]),
+        (["optimizer.factors.encoder=-1"], ["optimizer.factors.encoder=-1"]),
+        (["init_from=nowhere"], ["init_from=nowhere", "not a run folder"]),
+    ],
+)
+def test_mistakes_get_a_sentence(run, tmp_path, overrides, culprits):  # noqa: F811
+    folder = tmp_path / "run"
+    message = failed(run("train", *BASE, "variant=par", f"run_dir={folder}", *overrides))
+    assert [culprit for culprit in culprits if culprit not in message] == [], message
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_half_and_nothing_to_start_from_is_refused(run, tmp_path):  # noqa: F811
+    message = failed(run("train", *BASE, "variant=half", f"run_dir={tmp_path / 'run'}"))
+    assert "init_from=<run>" in message and not (tmp_path / "run").exists()
+    message = failed(run("train", "experiment=paper/resnet_att_lstm_half", "decoder.glove=null", f"run_dir={tmp_path / 'run'}"))
+    assert "init_from" in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprits"),
+    [
+        (["encoder.feature_dim=64"], ["another architecture", "encoder.feature_dim=32 there, 64 here"]),
+        (["decoder.hidden_dim=64"], ["decoder.hidden_dim=32 there, 64 here"]),
+        (["vocabulary.min_count=3"], ["another vocabulary", "vocabulary.min_count=1"]),
+        (["dataset.seed=5"], ["another vocabulary"]),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(trained, run, tmp_path, overrides, culprits):  # noqa: F811
+    before = files(trained)
+    message = failed(run("train", *BASE, "variant=half", f"init_from={trained}", f"run_dir={tmp_path / 'run'}", *overrides))
+    assert [culprit for culprit in culprits if culprit not in message] == [], message
+    assert files(trained) == before and not (tmp_path / "run").exists()
+
+
+def test_a_start_may_lack_the_projector(trained, run, tmp_path):  # noqa: F811
+    overrides = ["variant=half", f"init_from={trained}", "embedding.projector=linear", "runtime.max_steps=2"]
+    first = run("train", *BASE, *overrides, f"run_dir={tmp_path / 'first'}")
+    assert first.code == 0, first.err
+    second = run("train", *BASE, *overrides[:1], f"init_from={tmp_path / 'first'}", *overrides[2:], f"run_dir={tmp_path / 'second'}")
+    assert second.code == 0, second.err
+
+
+@pytest.fixture
+def unfinished(run, tmp_path):  # noqa: F811
+    folder = tmp_path / "unfinished"
+    answer = run("train", *BASE, "variant=par", f"run_dir={folder}", "runtime.max_steps=2")
+    assert answer.code == 0, answer.err
+    return folder
+
+
+def test_resuming_with_the_same_command_goes_on(unfinished, run):  # noqa: F811
+    answer = run("train", *BASE, "variant=par", f"resume={unfinished}", "runtime.max_steps=3")
+    assert answer.code == 0, answer.err
+    assert "3 steps" in answer.out
+
+
+def test_resuming_says_which_keys_differ(unfinished, run):  # noqa: F811
+    before = files(unfinished)
+    message = failed(run("train", f"resume={unfinished}", "seed=3", "contrastive.margin=2", "loader.batch_size=8"))
+    assert "seed was 0, is 3" in message and "contrastive.margin was auto, is 2" in message and "loader" not in message
+    config = unfinished / "config.yaml"
+    config.write_text(config.read_text().replace("anchor: shared", "anchor: frozen"))
+    message = failed(run("train", f"resume={unfinished}"))
+    assert "siamese.anchor was shared, is frozen" in message
+    config.write_bytes(before["config.yaml"])
+    assert files(unfinished) == before
+
+
+def test_a_damaged_checkpoint_is_not_resumed(unfinished, run):  # noqa: F811
+    path = unfinished / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    before = files(unfinished)
+    assert "last.safetensors is damaged" in failed(run("train", f"resume={unfinished}"))
+    assert files(unfinished) == before
+
+
+def test_a_run_whose_weights_are_cut_short_is_no_start(trained, run, tmp_path):  # noqa: F811
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    (copy / "best.safetensors").write_bytes((copy / "best.safetensors").read_bytes()[:-100])
+    assert "best.safetensors is damaged" in failed(run("train", *BASE, "variant=half", f"init_from={copy}", f"run_dir={tmp_path / 'run'}"))
