@@ -20,8 +20,8 @@ from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, check_new, pick_device, read_config, runtime_settings, start_from, write_run
 from soli.training.checkpoint import LAST, read_progress
-from soli.training.loop import Validate, train
-from soli.training.processes import start
+from soli.training.loop import Validate, check_steps, train
+from soli.training.processes import local_device, start
 from soli.training.schedule import captioned_views, check_phases, has, parameter_groups, phase_settings, with_epochs
 from soli.training.settings import (
     GenerationSettings,
@@ -52,8 +52,9 @@ def main(config: DictConfig) -> None:
     recipe = _recipe(settings)
     if settings["init_from"] is None and not any(has(phase, "caption") for phase in recipe.phases.values()):
         raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
-    device = pick_device(recipe.runtime.device)
-    is_main = start(device, recipe.runtime.precision).is_main_process
+    device = local_device(pick_device(recipe.runtime.device))
+    accelerator = start(device, recipe.runtime.precision)
+    is_main = accelerator.is_main_process
     if not resume and is_main:
         check_new(folder)
 
@@ -69,9 +70,10 @@ def main(config: DictConfig) -> None:
     model = build_captioner(settings, vocabulary, new=not saved and start_run is None)
     if start_run is not None and not saved:
         start_from(start_run, model, settings)
-    _check_recipe(settings, recipe, dataset, model)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
+    _check_recipe(settings, recipe, dataset, model)
+    check_steps(recipe, len(data), siamese, accelerator.num_processes)
     validate = _validation(model, dataset, settings, recipe)
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
@@ -134,7 +136,9 @@ def _recipe(settings: Any) -> Recipe:
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
-        siamese=SiameseSettings(**settings["siamese"]),
+        siamese=SiameseSettings(**settings["siamese"]).resolve(
+            settings["init_from"] is not None or bool(settings["encoder"].get("weights"))
+        ),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
@@ -211,7 +215,8 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
         )
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
-        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}")
+        anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
+        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_unpacked_wheel_finds_its_own_configs(wheel: Path, tmp_path: Path) -> No
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = "import soli; config = soli.compose(['seed=7']); print(soli.__file__, config.seed, sorted(config)[0])"
     answer = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    assert answer.stdout.split() == [str(tmp_path / "soli" / "__init__.py"), "7", "dataset"], answer.stderr
+    assert answer.stdout.split() == [str(tmp_path / "soli" / "__init__.py"), "7", "contrastive"], answer.stderr
 
 
 def test_source_archive_carries_every_tracked_file(tmp_path: Path) -> None:

@@ -53,10 +53,7 @@ def train(
     check_phases(recipe.phases, model)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
     accelerator = processes.start(model.device, recipe.runtime.precision)
-    contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
-    if contrastive and siamese is None:
-        raise SoliError(f"variant.phases.{contrastive[0]} has a contrastive loss: give train a Siamese, that is a loss and its negatives.")
-    processes.check_shares(len(data), recipe.loader, accelerator.num_processes, siamese.negatives.least if contrastive else 1)
+    check_steps(recipe, len(data), siamese, accelerator.num_processes)
     settings = settings_of(recipe, data)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
@@ -68,6 +65,16 @@ def train(
             if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
                 break  # runtime.max_steps is reached; with more of them the run may be resumed
     return progress
+
+
+def check_steps(recipe: Recipe, num_photographs: int, siamese: Siamese | None, num_processes: int) -> None:
+    """Raises SoliError for what only the first step would show: too few photographs for it, or a contrastive term that does not work."""
+    contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
+    if contrastive and siamese is None:
+        raise SoliError(f"variant.phases.{contrastive[0]} has a contrastive loss: give train a Siamese, that is a loss and its negatives.")
+    if contrastive:
+        siamese.check()
+    processes.check_shares(num_photographs, recipe.loader, num_processes, siamese.negatives.least if contrastive else 1)
 
 
 @dataclass
@@ -101,8 +108,10 @@ class _Run:
 
     def stop_is_requested(self) -> bool:
         """Whether any of the processes was asked to stop."""
-        requested = torch.tensor(float(self.stop.requested is not None), device=self.accelerator.device)
-        return bool(processes.sum_over_processes(self.accelerator, requested))
+        mine = self.stop.requested is not None
+        if self.accelerator.num_processes == 1:
+            return mine
+        return bool(processes.sum_over_processes(self.accelerator, torch.tensor(float(mine), device=self.accelerator.device)))
 
     def say(self, sentence: str) -> None:
         if self.accelerator.is_main_process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from soli.interfaces import SoliError
@@ -99,11 +99,16 @@ class EmbeddingSettings:
 class SiameseSettings:
     """Which encoder sees the first view of the contrastive term: the one that trains (`shared`, the paper), or a copy without gradients.
 
-    `frozen`: the encoder as it was when the phase began. `ema`: its moving average, `decay` of it kept at each step.
+    `frozen`: the encoder as it was when the phase began. `ema`: its moving average, `decay` of it kept at each step. `auto`, which the
+    command resolves: frozen where the encoder has learnt something already, shared where it starts from random weights.
     """
 
-    anchor: Literal["shared", "frozen", "ema"] = "shared"
+    anchor: Literal["auto", "shared", "frozen", "ema"] = "shared"
     decay: float = 0.999
+
+    def resolve(self, has_learnt: bool) -> SiameseSettings:
+        """With `auto` decided."""
+        return replace(self, anchor="frozen" if has_learnt else "shared") if self.anchor == "auto" else self
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:

@@ -21,6 +21,11 @@ class Siamese:
     loss: PairLoss
     negatives: Negatives
 
+    def check(self) -> None:
+        """Raises SoliError when the loss cannot use such pairs."""
+        self.loss.measure(1.0)
+        self(torch.eye(4), torch.eye(4), range(4), [Random(number) for number in range(4)])
+
     def __call__(self, anchor: Tensor, other: Tensor, keys: Sequence[int], generators: Sequence[Random]) -> Tensor:
         """Embeddings of both views of a whole step, (B, E) or (B, L, E) -> scalar. Photographs with the same key are the same."""
         pairs = self.negatives(keys, generators)
