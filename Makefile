@@ -22,10 +22,12 @@ help: ## list these targets
 
 install: $(installed) ## build the environment .venv: a few minutes, 6 GB; the other targets do it when they need to
 
-train: $(installed) ## train the toy captioner and evaluate it on the ladder of resolutions: minutes, no download
-	@rm -rf runs/toy
+train: $(installed) ## train a toy captioner, then SOLI-par from it, and evaluate both at four resolutions: minutes, no download
+	@rm -rf runs/toy runs/toy_par
 	$(python) -m soli.train experiment=toy
+	$(python) -m soli.train experiment=toy_par
 	$(python) -m soli.evaluate run=runs/toy
+	$(python) -m soli.evaluate run=runs/toy_par
 
 test: lint ## check the style, then run all tests in two processes
 	OMP_NUM_THREADS=1 $(python) -m pytest -q --numprocesses=$(PROCESSES) --dist=loadfile --durations=10 $(TESTS)

@@ -112,13 +112,14 @@ def test_a_missing_python_is_said_in_a_sentence(project: Path) -> None:
     assert "There is no no-such-python here" in answer.stdout
 
 
-def test_training_anew_removes_the_toy_run_only(project: Path) -> None:
-    for run in ("toy", "mine"):
+def test_training_anew_removes_the_toy_runs_only(project: Path) -> None:
+    for run in ("toy", "toy_par", "mine"):
         (project / "runs" / run).mkdir(parents=True)
     assert make(project, "train", "PYTHON=./python").returncode == 0
     assert [path.name for path in (project / "runs").iterdir()] == ["mine"]
-    commands = (project / "calls.txt").read_text(encoding="utf-8").splitlines()[-2:]
-    assert commands == ["-m soli.train experiment=toy", "-m soli.evaluate run=runs/toy"]
+    commands = (project / "calls.txt").read_text(encoding="utf-8").splitlines()[-4:]
+    runs = ("train experiment=toy", "train experiment=toy_par", "evaluate run=runs/toy", "evaluate run=runs/toy_par")
+    assert commands == [f"-m soli.{command}" for command in runs]
 
 
 def test_failing_tests_fail_make(project: Path) -> None:

@@ -32,7 +32,7 @@ from tests.training.small_runs import (
     weights,
 )
 
-PLAIN = OptimizerSettings(name="sgd", lr=0.1, schedule="constant", clip_norm=None)
+PLAIN = OptimizerSettings(name="sgd", lr=0.02, schedule="constant", clip_norm=None)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +179,18 @@ def test_captions_are_learnt_on_the_views_that_are_named(data, tmp_path):
     assert losses["clean+degraded"] == pytest.approx((losses["clean"] + losses["degraded"]) / 2, abs=1e-6)
 
 
+def test_the_two_views_of_a_photograph_stay_together(data, tmp_path):
+    """Published code sorts each branch by caption length on its own: then a photograph meets another one's copy. Here it meets itself."""
+    views = {"first": ["original"], "second": ["original"]}
+    phase = replace(variant_phases("par")["joint"], views=views, caption_views=None, losses={"contrastive": 1.0, "caption": 1.0})
+    recipe = make_recipe({"joint": phase}, loader=LoaderSettings(batch_size=8, accumulation=2))
+    run(recipe, tmp_path / "run", make_model(data.tokenizer), data, negatives=RandomPartner(same_fraction=1.0))
+    lengths = [len(ids) for captions in (data.token_ids(index) for index in range(len(data))) for ids in captions]
+    assert len(set(lengths)) > 3 and max(line["contrastive"] for line in logged(tmp_path / "run", "train")) < 1e-9
+
+
 def test_one_encoder_pass_gives_the_loss_of_four(data, tmp_path):
-    """PAPER: two branches, each encoded for the contrastive term and again for the captions; here once, both together."""
+    """Published code encodes two branches for the contrastive term and again for the captions; here both together, once."""
     calls = []
     model = make_model(data.tokenizer, dropout=0.0)
     model.encoder.register_forward_hook(lambda *_: calls.append(1))
@@ -210,7 +220,7 @@ def test_a_compiled_encoder_gives_the_same_losses(data, tmp_path):
     for compiled in (False, True):
         folder = tmp_path / str(compiled)
         recipe = make_recipe(
-            "par", optimizer=PLAIN, runtime=RuntimeSettings(compile=compiled, max_steps=2), loader=LoaderSettings(batch_size=10)
+            "par", optimizer=PLAIN, runtime=RuntimeSettings(compile=compiled, max_steps=1), loader=LoaderSettings(batch_size=10)
         )
         ends.append(run(recipe, folder, make_model(data.tokenizer, dropout=0.0), data))
     assert ends[0].keys() == ends[1].keys() and largest_difference(*ends) < 1e-5
