@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
     embeddings = {} if distances is None else {"std": distances.std, "distance_to_others": distances.other, "ratio": distances.ratio}
     _write(output, rows, rungs, data.examples, {"protocol": protocol, "unavailable": dict(unavailable), "embeddings": embeddings})
     print(text_table(rows))
-    if distances is not None and distances.copies:
+    if distances is not None and distances.ratio is not None:
         print(f"Other photographs lie {distances.other:.3f} from the original, {distances.ratio:.2f} times as far as its worst copy.")
     for sentence in unavailable.values():
         print(sentence)
@@ -103,7 +103,7 @@ def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: Captio
 def _write(folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], about: Mapping[str, Any]) -> None:
     """The scores, with what there is to know `about` them, and the captions."""
     metrics = {**about, "versions": versions(), "rows": rows}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False), encoding="utf-8")
     write_csv(folder / "metrics.csv", rows)
     with open(folder / "captions.jsonl", "w", encoding="utf-8") as file:
         for index, example in enumerate(examples):

@@ -127,10 +127,11 @@ class Negatives(Protocol):
     """`(keys, generators) -> Pairs` for B photographs: two with the same key are one photograph, and never a negative pair.
 
     `generators` holds a random generator for each photograph, so that a draw is a function of (seed, photograph, epoch). `least` is the
-    smallest number of photographs in a step that gives a negative.
+    smallest number of photographs in a step that gives a negative, `all_pairs` whether every photograph gets its own copy and all others.
     """
 
     least: int
+    all_pairs: bool
 
     def __call__(self, keys: Sequence[int], generators: Sequence[Random]) -> Pairs: ...
 
@@ -138,10 +139,10 @@ class Negatives(Protocol):
 class PairLoss(Protocol):
     """A contrastive loss over two views: `(anchor (B, [L,] E), other (B, [L,] E), pairs) -> scalar`, by its method `of_pairs`.
 
-    `unit` is None until `measure` was told the mean distance between different photographs, for losses that depend on it.
+    `measure` is told the mean distance between different photographs at the start. `all_pairs`: it needs negatives that give all pairs.
     """
 
-    unit: float | None
+    all_pairs: bool
 
     def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import NamedTuple
 
@@ -81,19 +82,24 @@ class Captioner(nn.Module):
         return render(photographs, degradations, frames, device=self.device).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def embed(self, images: Iterable[Photograph], condition: str | Degradation | None = None, batch_size: int = 32) -> Tensor:
+    def embed(
+        self, images: Iterable[Photograph], condition: str | Degradation | None = None, batch_size: int = 32, pooled: bool = True
+    ) -> Tensor:
         """Embeddings (N, E) of photographs: files, Pillow images or uint8 (H, W, 3) arrays.
+
+        `pooled` false: as the contrastive term compares them, which may be (N, L, E), place by place.
 
         They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
         what `parse` made of it.
         """
-        with _evaluating(self):
-            return torch.cat([self.embeddings(self.encoder(inputs)).cpu() for inputs in self._inputs(images, condition, batch_size)])
+        with evaluating(self):
+            batches = self._inputs(images, condition, batch_size)
+            return torch.cat([self.embeddings(self.encoder(inputs), pooled).cpu() for inputs in batches])
 
-    def embeddings(self, features: Tensor) -> Tensor:
+    def embeddings(self, features: Tensor, pooled: bool = True) -> Tensor:
         """Features (N, L, D) -> embeddings (N, E): what the contrastive term compares, averaged over places if it compares those."""
         embeddings = self.projector(features.float())
-        return embeddings.mean(1) if embeddings.dim() == 3 else embeddings
+        return embeddings.mean(1) if pooled and embeddings.dim() == 3 else embeddings
 
     @torch.inference_mode()
     def caption(
@@ -111,7 +117,7 @@ class Captioner(nn.Module):
         what `parse` made of it.
         Raises SoliError for photographs that cannot be read and conditions that do not parse or leave less than a pixel.
         """
-        with _evaluating(self):
+        with evaluating(self):
             return [
                 caption
                 for inputs in self._inputs(images, condition, batch_size)
@@ -147,16 +153,13 @@ def as_tensor(image: Photograph) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-class _evaluating:
-    """Reads as the state it brings about: within it a module is in eval mode; afterwards every submodule has the mode it had."""
-
-    def __init__(self, module: nn.Module):
-        self.module = module
-        self.modes = {part: part.training for part in module.modules()}
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for part, mode in self.modes.items():
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within it a module is in eval mode; afterwards every submodule has the mode it had."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
             part.training = mode

@@ -153,7 +153,7 @@ def _phase(phase: Mapping[str, Any]) -> Phase:
 
 def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model: Captioner) -> None:
     """Raises SoliError for all that cannot be trained: conditions that do not parse, and phases."""
-    check_phases(recipe.phases, model)
+    check_phases(recipe.phases, model, recipe.optimizer.factors)
     conditions = [name for phase in recipe.phases.values() for view in phase.views.values() for name in view]
     for condition in [*settings["degradation"]["conditions"], *recipe.validation.conditions, *conditions]:
         parse(condition, recipe.mode, dataset.reference_side)
@@ -183,7 +183,8 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
             runtime.precision,
             progress=False,
         )
-        return validation_scores(rungs, [scorer.score(rung.captions) for rung in rungs], recipe.validation.selected, distance_at_start)
+        scores = [scorer.score(rung.captions) for rung in rungs]
+        return validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
 
     return validate
 

@@ -79,7 +79,7 @@ JOINT = "variant.phases.joint"
         (["contrastive.margin=-1"], ["contrastive.margin=-1", "auto"]),
         (["contrastive.margin=0"], ["contrastive.margin=0"]),
         (["contrastive=infonce", "contrastive.temperature=0"], ["contrastive.temperature=0"]),
-        (["contrastive=infonce", "negatives=random_partner"], ["negatives=in_batch"]),
+        (["contrastive=infonce", "negatives=random_partner"], ["InfoNCELoss", "negatives=in_batch"]),
         (["negatives=random_partner", "negatives.same_fraction=2"], ["negatives.same_fraction=2"]),
         (["loader.batch_size=1"], ["loader.batch_size=1", "2 or more"]),
         (["loader.accumulation=9"], ["loader.accumulation=9", "loader.batch_size"]),

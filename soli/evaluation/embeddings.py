@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from soli.losses.contrastive import mean_distance
+
 
 @dataclass(frozen=True)
 class EmbeddingDistances:
     """Mean Euclidean distances: of originals to their copies at each condition, and between originals of different photographs.
 
-    `ratio` is other / (copies at the worst condition); a photograph is found again among others only well above 1. It is infinite when
-    no copy moved, and 0 / 0 counts as 0: embeddings that are all one point. `std` is the standard deviation of an embedding's entry over
+    `ratio` is other / (copies at the worst condition); a photograph is found again among others only well above 1. It is None when no copy
+    moved, or there is none. `std` is the standard deviation of an embedding's entry over
     photographs, averaged over entries: 0 when all have collapsed into one point.
     """
 
@@ -23,9 +25,9 @@ class EmbeddingDistances:
     std: float
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         worst = max(self.copies.values(), default=0.0)
-        return self.other / worst if worst > 0 else float("inf") if self.other > 0 else 0.0
+        return self.other / worst if worst > 0 else None
 
 
 def embedding_distances(original: Tensor, copies: Mapping[str, Tensor]) -> EmbeddingDistances:
@@ -33,8 +35,3 @@ def embedding_distances(original: Tensor, copies: Mapping[str, Tensor]) -> Embed
     moved = {condition: torch.linalg.vector_norm(copy - original, dim=1).mean().item() for condition, copy in copies.items()}
     std = original.std(0, correction=0).mean().item()
     return EmbeddingDistances(moved, mean_distance(original), std)
-
-
-def mean_distance(embeddings: Tensor) -> float:
-    """The mean Euclidean distance of different rows of (M, E); 0 when there is only one."""
-    return torch.pdist(embeddings).mean().item() if len(embeddings) > 1 else 0.0

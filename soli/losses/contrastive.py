@@ -17,6 +17,8 @@ class ContrastiveLoss(nn.Module):
     Embeddings are (N, E), or (N, L, E): then d is the mean of the L distances between tokens of the same place.
     """
 
+    all_pairs = False
+
     def __init__(self, margin: float | Literal["auto"] = 1.0, relative: bool = False):
         """`margin="auto"` is the mean distance between different photographs when training starts, told to `measure`.
 
@@ -27,7 +29,7 @@ class ContrastiveLoss(nn.Module):
         if margin != "auto" and not (isinstance(margin, (int, float)) and 0 < margin < math.inf):
             raise SoliError(f"contrastive.margin={margin} must be a number above 0, or auto: the mean distance between photographs.")
         self.margin, self.relative = margin, relative
-        self.unit: float | None = None if margin == "auto" else float(margin)
+        self._measured: float | None = None
 
     def measure(self, distance: float) -> None:
         """Sets a margin of "auto". Raises SoliError when all photographs lie in one point."""
@@ -37,7 +39,12 @@ class ContrastiveLoss(nn.Module):
             raise SoliError(
                 f"contrastive.margin=auto: different photographs lie {distance} apart at the start. Give the margin as a number."
             )
-        self.unit = distance
+        self._measured = distance
+
+    @property
+    def unit(self) -> float | None:
+        """The margin as a number; None for "auto" before it was measured."""
+        return self._measured if self.margin == "auto" else float(self.margin)
 
     def forward(self, anchor: Tensor, other: Tensor, different: Tensor) -> Tensor:
         """Pairs `anchor` and `other`, (N, E) or (N, L, E), and `different` (N,) or (N, 1), 0 or 1 -> scalar.
@@ -82,6 +89,12 @@ def distances(anchor: Tensor, other: Tensor) -> Tensor:
         return torch.cdist(anchor, other, compute_mode="donot_use_mm_for_euclid_dist")
     places = torch.cdist(anchor.transpose(0, 1), other.transpose(0, 1), compute_mode="donot_use_mm_for_euclid_dist")  # (L, B, B')
     return places.mean(0)
+
+
+def mean_distance(embeddings: Tensor) -> float:
+    """The mean distance of different photographs, (M, E) or (M, L, E); 0 when there is only one."""
+    number = len(embeddings)
+    return (distances(embeddings, embeddings).sum() / max(number * (number - 1), 1)).item()
 
 
 def _check_embeddings(anchor: Tensor, other: Tensor) -> None:

@@ -17,13 +17,14 @@ class InfoNCELoss(nn.Module):
     and nothing learnt it is log B.
     """
 
+    all_pairs = True
+
     def __init__(self, temperature: float = 0.1):
         """Raises SoliError for a temperature that is not positive."""
         super().__init__()
         if not 0 < temperature < math.inf:
             raise SoliError(f"contrastive.temperature={temperature} must be a number above 0, for example 0.1.")
         self.temperature = temperature
-        self.unit: float | None = 1.0  # nothing depends on the scale of the embeddings
 
     def measure(self, distance: float) -> None:
         """Cosines do not depend on distances."""

@@ -13,7 +13,7 @@ from soli.interfaces import Pairs
 class InBatch:
     """Each photograph with its own copy, and with the copies of all others: the two kinds weigh the same, as in SOLI's random pairs."""
 
-    least = 2
+    least, all_pairs = 2, True
 
     def __call__(self, keys: Sequence[int], generators: Sequence[Random] = ()) -> Pairs:
         """Photographs of one key are the same: such a pair is no negative. A step without any negative has positives alone."""

@@ -13,7 +13,7 @@ from soli.interfaces import Pairs, SoliError
 class RandomPartner:
     """One pair for each photograph. The other photograph is any of the step: all of it is encoded already, in both views."""
 
-    least = 2
+    least, all_pairs = 2, False
 
     def __init__(self, same_fraction: float = 0.5):
         """`same_fraction` is the probability of the photograph's own copy. Raises SoliError when it is not a probability."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,7 +26,9 @@ from torch import Tensor, nn
 
 from soli.datasets import CaptionedImages
 from soli.interfaces import SoliError
+from soli.model import Captioner
 from soli.training.settings import Recipe
+from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -34,8 +37,9 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 class Progress:
     """How far a run has come: `batch` steps of `epoch` epochs of phase number `phase` are done, `step` steps in all.
 
-    `best_score` is the phase's; `unit` how far different photographs lay apart when it began; `sums` adds up the figures of the epoch's
-    steps; `scaler` is the state of fp16's loss scale.
+    `best_score` is the phase's. `distance_at_start` is how far the embeddings of different photographs lay apart when it began, and
+    `compared_at_start` the same in the distance that the contrastive loss computes. `sums` adds up the figures of the epoch's steps,
+    `skipped` counts those that fp16's loss scale left out, and `scaler` is its state.
     """
 
     phase: int = 0
@@ -44,32 +48,47 @@ class Progress:
     step: int = 0
     best_score: float | None = None
     validations_without_gain: int = 0
-    unit: float | None = None
+    distance_at_start: float | None = None
+    compared_at_start: float | None = None
     sums: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
     scaler: dict[str, float] = field(default_factory=dict)
     finished: bool = False
 
     def count_step(self, figures: Mapping[str, float]) -> None:
+        """One step further; figures that are not finite (a step that the loss scale leaves out) do not count in the means."""
         self.step, self.batch = self.step + 1, self.batch + 1
-        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in figures.items()}
+        if all(map(math.isfinite, figures.values())):
+            self.sums = {name: self.sums.get(name, 0.0) + value for name, value in figures.items()}
+        else:
+            self.skipped += 1
 
     def means(self) -> dict[str, float]:
-        """The figures of the epoch, averaged over its steps."""
-        return {name: value / self.batch for name, value in self.sums.items()}
+        """The figures of the epoch, averaged over its steps, and how many of these were left out, if any."""
+        means = {name: value / (self.batch - self.skipped) for name, value in self.sums.items()}
+        return {**means, "skipped_steps": self.skipped} if self.skipped else means
 
     def end_epoch(self) -> None:
-        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
+        """On to the next epoch of the phase."""
+        self.epoch, self.batch, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
 
     def end_phase(self, num_phases: int) -> None:
-        self.phase, self.epoch, self.batch, self.sums = self.phase + 1, 0, 0, {}
+        """On to the next phase, if there is one; each has a best score of its own."""
+        self.end_epoch()
+        self.phase, self.epoch = self.phase + 1, 0
         self.finished = self.phase == num_phases
         if not self.finished:
-            self.best_score, self.validations_without_gain, self.unit = None, 0, None
+            self.best_score, self.validations_without_gain = None, 0
+            self.distance_at_start = self.compared_at_start = None
 
 
-def settings_of(recipe: Recipe, data: CaptionedImages) -> dict[str, Any]:
+def settings_of(recipe: Recipe, data: CaptionedImages, model: Captioner, siamese: Siamese | None) -> dict[str, Any]:
     """What a resumed run must share with the one that was stopped, by dotted key: the recipe (not where and how fast), the captions."""
     sections = {name: value for name, value in asdict(recipe).items() if name not in ("runtime", "logging")}
+    parts = {"embedding": model.projector} | ({"contrastive": siamese.loss, "negatives": siamese.negatives} if siamese else {})
+    for section, part in parts.items():
+        plain = {name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str)) and name[0] != "_"}
+        sections[section] = {"kind": type(part).__name__, **{name: value for name, value in plain.items() if name != "training"}}
     captions = json.dumps([[example.image_id, example.captions] for example in data.examples])
     return {**dict(_flat(sections)), "dataset": f"captions {hashlib.sha256(captions.encode()).hexdigest()[:16]}"}
 

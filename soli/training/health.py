@@ -31,7 +31,7 @@ def collapse_warning(distance: float, at_start: float) -> str | None:
         return None
     return (
         f"Warning: the embeddings collapse: different photographs lie {distance:.3g} apart, {at_start:.3g} at the start of the phase. "
-        "Raise contrastive.margin, lower the weight of the contrastive loss, or use siamese.anchor=frozen."
+        "Use siamese.anchor=frozen, negatives=in_batch, a larger contrastive.margin, or a lower weight of the contrastive loss."
     )
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from soli.datasets import CaptionedImages, batches, epoch_order
-from soli.evaluation.embeddings import mean_distance
 from soli.interfaces import SoliError
-from soli.model import Captioner
+from soli.losses import ContrastiveLoss
+from soli.losses.contrastive import mean_distance
+from soli.model import Captioner, evaluating
 from soli.training import processes
 from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
 from soli.training.health import stop_unless_finite
@@ -29,7 +30,7 @@ from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
 
 Validate = Callable[[float | None], Mapping[str, float]]
-NUM_MEASURED = 256  # photographs whose mean distance from each other is the unit of an automatic margin
+NUM_MEASURED = 128  # photographs whose mean distance from each other is an automatic margin
 
 
 def train(
@@ -50,11 +51,11 @@ def train(
     raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss or gradient that is
     not finite (the last checkpoint stays).
     """
-    check_phases(recipe.phases, model)
+    check_phases(recipe.phases, model, recipe.optimizer.factors)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
     accelerator = processes.start(model.device, recipe.runtime.precision)
     check_steps(recipe, len(data), siamese, accelerator.num_processes)
-    settings = settings_of(recipe, data)
+    settings = settings_of(recipe, data, model, siamese)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
@@ -72,6 +73,8 @@ def check_steps(recipe: Recipe, num_photographs: int, siamese: Siamese | None, n
     contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
     if contrastive and siamese is None:
         raise SoliError(f"variant.phases.{contrastive[0]} has a contrastive loss: give train a Siamese, that is a loss and its negatives.")
+    if contrastive and recipe.siamese.anchor == "auto":
+        raise SoliError("siamese.anchor=auto is for the command, which knows where the weights come from: choose shared, frozen or ema.")
     if contrastive:
         siamese.check()
     processes.check_shares(num_photographs, recipe.loader, num_processes, siamese.negatives.least if contrastive else 1)
@@ -163,7 +166,8 @@ def _train_epoch(
     steps = processes.steps_of(epoch_order(len(data), recipe.seed, progress.epoch), recipe.loader.batch_size)
     shares = [processes.Share.of(indices, accelerator, recipe.loader.accumulation) for indices in steps[progress.batch :]]
     stream = batches(data, [part for share in shares for part in share.parts], recipe.runtime.workers)
-    first_step, num_steps = _span(progress, phase, len(steps), recipe)
+    first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
+    num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
     num_images, started = 0, time.perf_counter()
 
@@ -175,16 +179,16 @@ def _train_epoch(
         totals: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
             losses.seed(number)  # dropout is a function of the step
-            with accelerator.autocast():
-                output = trained(part.images, part.read, views.captioned_rows(part), views.contrastive, "attention" in weights)
-            terms = losses(output, number, weights)  # those of all parts and processes add up
-            loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
             with nullcontext() if number == len(parts) - 1 else accelerator.no_sync(trained):
+                with accelerator.autocast():
+                    output = trained(part.images, part.read, views.captioned_rows(part), views.contrastive, "attention" in weights)
+                terms = losses(output, number, weights)  # those of all parts and processes add up
+                loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
                 _backward(loss * accelerator.num_processes, accelerator, model, name)  # DDP takes the mean over processes
             totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
         norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
         figures = _figures(accelerator, totals, weights, norm)
-        stop_unless_finite(figures, progress.step, run.folder / LAST, scaled=accelerator.scaler is not None)
+        stop_unless_finite(figures, progress.step + 1, run.folder / LAST, scaled=accelerator.scaler is not None)
         optimizer.step()
         if run.anchor is not None and recipe.siamese.anchor == "ema":
             run.anchor.follow(model, recipe.siamese.decay)
@@ -202,8 +206,10 @@ def _train_epoch(
         if run.stop_is_requested():
             bar.close()
             run.save()
-            raise KeyboardInterrupt(f"Stopped by {run.stop.requested} after step {progress.step}; continue with resume={run.folder}")
-        if recipe.runtime.save_every_steps is not None and progress.step % recipe.runtime.save_every_steps == 0:
+            cause = run.stop.requested or "another process"
+            raise KeyboardInterrupt(f"Stopped by {cause} after step {progress.step}; continue with resume={run.folder}")
+        every = recipe.runtime.save_every_steps
+        if every is not None and progress.step % every == 0 and progress.batch < len(steps):  # the end of an epoch has its own
             run.save()
         if run.is_over:
             break
@@ -221,10 +227,8 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
     """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
     progress, metric = run.progress, run.recipe.validation.metric
     if run.accelerator.is_main_process:
-        modes = {part: part.training for part in run.model.modules()}
-        scores = dict(validate(progress.unit))
-        for part, mode in modes.items():
-            part.training = mode
+        with evaluating(run.model):
+            scores = dict(validate(progress.distance_at_start))
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
         run.say(
             f"{name}, after epoch {progress.epoch}: "
@@ -248,17 +252,15 @@ def _is_headline(key: str, metric: str) -> bool:
 
 def _measure(run: _Run, name: str) -> None:
     """How far different photographs lie apart for the encoder with which the phase begins: a margin may be relative to it."""
-    progress, model = run.progress, run.model
-    if progress.unit is None:
-        modes = {part: part.training for part in model.modules()}
+    progress, model, loss = run.progress, run.model, run.siamese.loss
+    if progress.distance_at_start is None:
         photographs = run.data.first(NUM_MEASURED)
-        images = (photographs.dataset.read_image(example) for example in photographs.examples)
-        progress.unit = mean_distance(model.embed(images))
-        for part, mode in modes.items():
-            part.training = mode
-    run.siamese.loss.measure(progress.unit)
-    margin = run.siamese.loss.unit
-    run.say(f"{name}: different photographs lie {progress.unit:.4g} apart at the start; the loss is counted in units of {margin:.4g}")
+        embeddings = model.embed((photographs.dataset.read_image(example) for example in photographs.examples), pooled=False)
+        progress.compared_at_start = mean_distance(embeddings)
+        progress.distance_at_start = mean_distance(embeddings.mean(1) if embeddings.dim() == 3 else embeddings)
+    loss.measure(progress.compared_at_start)
+    margin = f"; the margin is {loss.unit:.4g}" if isinstance(loss, ContrastiveLoss) else ""
+    run.say(f"{name}: different photographs lie {progress.compared_at_start:.4g} apart at the start{margin}")
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
@@ -266,13 +268,6 @@ def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float
     for group in optimizer.param_groups:
         group["lr"] = group["factor"] * rate
     return {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
-
-
-def _span(progress: Progress, phase: Phase, steps_per_epoch: int, recipe: Recipe) -> tuple[int, int]:
-    """The step at which the present phase began, and how many steps it takes: what its learning rate depends on."""
-    first_step = progress.step - progress.epoch * steps_per_epoch - progress.batch
-    num_steps = phase.epochs * steps_per_epoch
-    return first_step, min(num_steps, recipe.runtime.max_steps - first_step) if recipe.runtime.max_steps else num_steps
 
 
 def _backward(loss: Tensor, accelerator: Accelerator, model: nn.Module, phase: str) -> None:

@@ -60,7 +60,10 @@ class PhaseViews:
         degradations = [degradation for view in self.encoded for degradation in drawn[view]]
         repeats = len(self.encoded)
         images = model.render(batch.images * repeats, degradations, frames * repeats)
-        anchor_images = None if self.shared or not self.contrastive else model.render(batch.images, drawn[0], frames)
+        anchor_images = None
+        if self.contrastive and not self.shared:
+            seen = 0 in self.encoded  # its rows are the first then
+            anchor_images = images[: len(batch.images)] if seen else model.render(batch.images, drawn[0], frames)
         tokens = batch.tokens.to(model.device, non_blocking=True).repeat(len(self.captioned), 1, 1)
         return Part(images, anchor_images, tokens, batch.keys)
 

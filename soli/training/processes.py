@@ -41,8 +41,12 @@ def start(device: torch.device, precision: str = "fp32") -> Accelerator:
 
 def local_device(device: torch.device) -> torch.device:
     """The device of this process: under torchrun that of its local rank, where `device` names no particular one."""
-    local_rank = os.environ.get("LOCAL_RANK")
-    return torch.device("cuda", int(local_rank)) if device.type == "cuda" and device.index is None and local_rank else device
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    if device.type != "cuda" or device.index is not None:
+        return device
+    if local_rank >= torch.cuda.device_count():
+        raise SoliError(f"This machine has {torch.cuda.device_count()} CUDA devices: start at most as many processes (--nproc_per_node).")
+    return torch.device("cuda", local_rank)
 
 
 def split(items: Sequence[Item], number: int) -> list[list[Item]]:
@@ -73,7 +77,7 @@ class Share:
 
 
 def steps_of(order: Sequence[int], batch_size: int) -> list[list[int]]:
-    """An epoch's order in steps of at most `batch_size` photographs, as equal in size as can be: none is left with a single one."""
+    """An epoch's order in steps of at most `batch_size` photographs, as equal in size as can be."""
     return split(order, math.ceil(len(order) / batch_size))
 
 

@@ -16,16 +16,23 @@ from soli.training.settings import OptimizerSettings, Phase
 LOSSES = ("caption", "attention", "contrastive")
 
 
-def check_phases(phases: Mapping[str, Phase], model: nn.Module) -> None:
-    """Raises SoliError for phases that train nothing, name an unknown module, loss or view, or have weights that are not usable."""
+def check_phases(phases: Mapping[str, Phase], model: nn.Module, factors: Mapping[str, float] | None = None) -> None:
+    """Raises SoliError for phases that train nothing, name an unknown module, loss or view, or have weights that are not usable.
+
+    `factors` are those of the optimizer, whose modules must be known too.
+    """
     if not phases:
         raise SoliError("The variant has no phases: give at least one under variant.phases.")
     modules = {name for name, _ in model.named_modules() if name}
+    parts = [part for part, _ in model.named_children()]
+    for name in factors or ():
+        if name not in modules:
+            raise SoliError(f"optimizer.factors.{name} is no module{nearest(name, modules)}; there are {', '.join(parts)}.")
     for name, phase in phases.items():
         where = f"variant.phases.{name}"
         if phase.epochs is not None and phase.epochs < 1:
             raise SoliError(f"{where}.epochs={phase.epochs} must be at least 1.")
-        _check_names(f"{where}.train", phase.train, modules, [part for part, _ in model.named_children()])
+        _check_names(f"{where}.train", phase.train, modules, parts)
         _check_names(f"{where}.losses", phase.losses, set(LOSSES), LOSSES)
         _check_views(where, phase)
         if has(phase, "contrastive") and len(phase.views) != 2:

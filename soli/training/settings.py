@@ -62,8 +62,10 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         _check_at_least(self, "optimizer", lr=0, weight_decay=0, clip_norm=0, warmup_steps=0)
         for module, factor in self.factors.items():
-            if not 0 <= factor < math.inf:
-                raise SoliError(f"optimizer.factors.{module}={factor} must be a finite number, at least 0.")
+            if not 0 < factor < math.inf:
+                raise SoliError(
+                    f"optimizer.factors.{module}={factor} must be a number above 0; a phase freezes what its train does not name."
+                )
 
     def factor(self, module: str) -> float:
         """What the learning rate of a module is multiplied by in every phase."""
@@ -175,9 +177,10 @@ class LoggingSettings:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how fast: `device` is cpu, cuda, cuda:1 or auto; `threads` null leaves PyTorch's choice; `compile` the encoder first.
+    """Where and how fast: `device` is cpu, cuda, cuda:1 or auto; `threads` None leaves PyTorch's choice; `compile` the encoder first.
 
-    Under torchrun each process takes the device of its local rank. `save_every_steps` saves within epochs too.
+    Under torchrun each process takes the device of its local rank, where `device` names no particular one. `save_every_steps` saves
+    within epochs too.
     """
 
     device: str = "cpu"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 
 import torch
 from torch import Tensor, nn
 
-from soli.interfaces import Negatives, PairLoss
+from soli.interfaces import Negatives, PairLoss, SoliError
 from soli.model import Captioner
 
 
@@ -23,14 +21,11 @@ class Siamese:
 
     def check(self) -> None:
         """Raises SoliError when the loss cannot use such pairs."""
-        self.loss.measure(1.0)
-        self(torch.eye(4), torch.eye(4), range(4), [Random(number) for number in range(4)])
-
-    def __call__(self, anchor: Tensor, other: Tensor, keys: Sequence[int], generators: Sequence[Random]) -> Tensor:
-        """Embeddings of both views of a whole step, (B, E) or (B, L, E) -> scalar. Photographs with the same key are the same."""
-        pairs = self.negatives(keys, generators)
-        pairs = type(pairs)(pairs.same.to(anchor.device), pairs.different.to(anchor.device))
-        return self.loss.of_pairs(anchor.float(), other.float(), pairs)
+        if self.loss.all_pairs and not self.negatives.all_pairs:
+            loss, negatives = type(self.loss).__name__, type(self.negatives).__name__
+            raise SoliError(
+                f"{loss} compares each photograph with its own copy and with all others, {negatives} does not: choose negatives=in_batch."
+            )
 
 
 class Anchor(nn.Module):

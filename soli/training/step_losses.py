@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from soli.datasets import CaptionedImages
+from soli.interfaces import Pairs
 from soli.losses import AttentionLoss, CaptionLoss
 from soli.model import Captioner, Output
 from soli.training.checkpoint import Progress
@@ -58,7 +59,7 @@ class StepLosses:
             with self.accelerator.autocast():
                 pair = self.views.pair(output.embeddings, part, self.anchor)
             whole = [self._complete(live, number, view) for view, live in enumerate(pair)]
-            terms["contrastive"] = self.siamese(*whole, self._keys, self._generators())
+            terms["contrastive"] = self.siamese.loss.of_pairs(*(rows.float() for rows in whole), self._pairs)
         return terms
 
     def reported(self, term: str, value: Tensor) -> Tensor:
@@ -86,13 +87,14 @@ class StepLosses:
         return [gather_rows(self.accelerator, torch.cat(rows), self.share.counts) for rows in zip(*pairs, strict=True)]
 
     @cached_property
-    def _keys(self) -> list[int]:
-        keys = torch.tensor([key for part in self.parts for key in part.keys], device=self.accelerator.device)
-        return gather_rows(self.accelerator, keys, self.share.counts).tolist()
-
-    def _generators(self) -> list:
+    def _pairs(self) -> Pairs:
+        device = self.accelerator.device
+        mine = torch.tensor([key for part in self.parts for key in part.keys], device=device)
+        keys = gather_rows(self.accelerator, mine, self.share.counts).tolist()
         examples = (self.data.examples[index] for index in self.share.indices)
-        return [randomness(self.recipe.seed, "pair", example.image_id, self.progress.epoch) for example in examples]
+        generators = [randomness(self.recipe.seed, "pair", example.image_id, self.progress.epoch) for example in examples]
+        pairs = self.siamese.negatives(keys, generators)
+        return Pairs(pairs.same.to(device), pairs.different.to(device))
 
     @cached_property
     def _num_words(self) -> int:

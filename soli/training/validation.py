@@ -7,6 +7,7 @@ from statistics import fmean
 
 from tqdm import tqdm
 
+from soli.degradations import parse
 from soli.evaluation.embeddings import embedding_distances
 from soli.evaluation.ladder import Rung
 from soli.training.health import caption_warning, collapse_warning
@@ -20,10 +21,10 @@ def validation_scores(
     With it go the share of `distinct` captions, and of the embeddings their standard deviation, their mean distances to the copies at the
     conditions and to other photographs, and the ratio of these (soli/evaluation/embeddings.py). Prints warnings of health.py.
     """
-    by_condition = {
-        rung.condition: {**score, "distinct": len(set(rung.captions)) / len(rung.captions)} for rung, score in zip(rungs, scores)
-    }
-    report = {metric: fmean(by_condition[name][metric] for name in selected) for metric in next(iter(by_condition.values()))}
+    distinct = [len(set(rung.captions)) / len(rung.captions) for rung in rungs]
+    by_condition = {rung.condition: {**score, "distinct": share} for rung, score, share in zip(rungs, scores, distinct, strict=True)}
+    names = [parse(name).spec for name in selected]
+    report = {metric: fmean(by_condition[name][metric] for name in names) for metric in by_condition[names[0]]}
     if len(rungs) > 1:
         report |= {f"{metric}/{name}": score for name, of_rung in by_condition.items() for metric, score in of_rung.items()}
     original, *others = rungs
@@ -31,6 +32,7 @@ def validation_scores(
     report |= {"embedding_std": distances.std, "distance_to_others": distances.other}
     if others:
         report |= {f"distance_to_copy/{name}": distance for name, distance in distances.copies.items()}
+    if distances.ratio is not None:
         report["distance_ratio"] = distances.ratio
     collapse = collapse_warning(distances.other, distance_at_start) if distance_at_start is not None else None
     for sentence in (collapse, caption_warning(original.captions)):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from soli.degradations import parse
 from soli.encoders import ResNetEncoder
 from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss, InfoNCELoss
@@ -244,10 +245,15 @@ def test_steps_and_shares_cover_everything_and_differ_by_one_at_most():
             assert [index for part in split(steps[0], 3) for index in part] == steps[0]
 
 
-def test_a_margin_that_is_measured_is_the_mean_distance_of_different_photographs(data, tmp_path, capsys):
-    loss, model = ContrastiveLoss("auto"), make_model(data.tokenizer)
-    embeddings = model.embed([data.dataset.read_image(example) for example in data.examples])
-    expected = sum((a - b).norm() for i, a in enumerate(embeddings) for b in embeddings[:i]) / (20 * 19 / 2)
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_a_margin_that_is_measured_is_the_mean_distance_of_different_photographs(data, tmp_path, capsys, pooling):
+    """The distance of the loss: place by place it is another one than that of averaged embeddings."""
+    loss, model = ContrastiveLoss("auto"), make_model(data.tokenizer, pooling=pooling)
+    with torch.no_grad():
+        images = [torch.from_numpy(data.dataset.read_image(example)).permute(2, 0, 1) for example in data.examples]
+        features = model.encoder(model.render(images, [parse("original")] * len(images)))
+    embeddings = features.mean(1) if pooling == "mean" else features
+    expected = sum((a - b).norm(dim=-1).mean() for i, a in enumerate(embeddings) for b in embeddings[:i]) / (20 * 19 / 2)
     run(make_recipe("half", epochs=1), tmp_path / "run", model, data, loss=loss)
     assert loss.unit == pytest.approx(expected.item(), rel=1e-4)
     assert f"{expected:.4g} apart" in capsys.readouterr().out
