@@ -1,5 +1,7 @@
 """Distances of embeddings against plain loops, and their ratio where something is nought."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
