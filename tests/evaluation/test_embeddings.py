@@ -65,7 +65,7 @@ def test_embeddings_in_one_point_have_collapsed():
 def test_no_copies_and_one_photograph():
     found = embedding_distances(torch.randn(6, 5), {})
     assert found.copies == {} and found.other > 0 and found.ratio is None
-    assert embedding_distances(torch.randn(1, 5), {}) == EmbeddingDistances({}, 0.0, None)
+    assert embedding_distances(torch.randn(1, 5), {}) == EmbeddingDistances({}, 0.0, 0.0)
 
 
 def test_one_row_lies_at_no_distance_and_two_at_theirs():
