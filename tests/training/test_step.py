@@ -274,6 +274,24 @@ def test_a_contrastive_phase_without_a_contrastive_term_is_named(data, tmp_path)
         train(make_model(data.tokenizer), data, make_recipe("par"), tmp_path, constant_validation)
 
 
+def test_an_anchor_of_auto_is_for_the_command(data, tmp_path):
+    with pytest.raises(SoliError, match="choose shared, frozen or ema"):
+        run(make_recipe("par", anchor="auto"), tmp_path / "run", make_model(data.tokenizer), data)
+
+
+def test_factors_of_unknown_modules_are_named(data, tmp_path):
+    settings = OptimizerSettings(factors={"encodr": 0.1})
+    with pytest.raises(SoliError, match=r"optimizer\.factors\.encodr is no module.*encoder"):
+        run(make_recipe("par", optimizer=settings), tmp_path / "run", make_model(data.tokenizer), data)
+
+
+def test_factors_multiply_those_of_a_phase_for_all_that_a_module_holds():
+    settings = OptimizerSettings(factors={"encoder": 0.5, "encoder.stages": 0.1, "dec": 7.0})
+    assert (
+        settings.factor("encoder") == 0.5 and settings.factor("encoder.stages.1") == pytest.approx(0.05) and settings.factor("decoder") == 1
+    )
+
+
 def test_an_unused_projector_is_named(data, tmp_path):
     phase = Phase(epochs=1, train={"encoder": 1.0, "projector": 1.0, "decoder": 1.0}, losses={"caption": 1.0})
     with pytest.raises(SoliError, match=r"no loss reaches .*projector"):
