@@ -210,14 +210,23 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
+    _announce_phases(recipe)
+
+
+def _announce_phases(recipe: Recipe) -> None:
+    """What each phase trains, under which losses, and a hint where the default weights do not suit the start."""
     for name, phase in recipe.phases.items():
-        trained = ", ".join(
-            f"{module} (lr x {factor * recipe.optimizer.factor(module):g})" for module, factor in phase.train.items() if factor
-        )
+        factors = {module: factor * recipe.optimizer.factor(module) for module, factor in phase.train.items() if factor}
+        trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in factors.items())
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
         print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
+        if has(phase, "contrastive") and has(phase, "caption") and recipe.siamese.anchor == "shared" and phase.losses["contrastive"] > 1:
+            weight = phase.losses["contrastive"]
+            print(
+                f"  A contrastive weight of {weight:g} is for a frozen anchor (init_from=<run>); a shared one wants 1, or 0.1 from scratch."
+            )
 
 
 if __name__ == "__main__":
