@@ -223,10 +223,7 @@ def _announce_phases(recipe: Recipe) -> None:
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
         print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
         if has(phase, "contrastive") and has(phase, "caption") and recipe.siamese.anchor == "shared" and phase.losses["contrastive"] > 1:
-            weight = phase.losses["contrastive"]
-            print(
-                f"  A contrastive weight of {weight:g} is for a frozen anchor (init_from=<run>); a shared one wants 1, or 0.1 from scratch."
-            )
+            print("  A contrastive weight above 1 is for a frozen anchor (init_from=<run>); a shared one wants 1, or 0.1 from scratch.")
 
 
 if __name__ == "__main__":

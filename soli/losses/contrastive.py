@@ -51,20 +51,27 @@ class ContrastiveLoss(nn.Module):
 
         Raises SoliError for other shapes: labels (N, 1) against distances (N,) would otherwise compare every pair with every label.
         """
-        _check_embeddings(anchor, other)
+        check_embeddings(anchor, other)
         labels = different.squeeze(-1) if different.dim() == 2 and different.shape[-1] == 1 else different
         if labels.shape != anchor.shape[:1]:
             raise SoliError(
                 f"the labels of {anchor.shape[0]} pairs have the shape {tuple(different.shape)}; give one 0 or 1 for each pair."
             )
+        if not ((labels == 0) | (labels == 1)).all():
+            raise SoliError("a label is 0 (the same photograph) or 1 (different ones).")
         distance = torch.linalg.vector_norm(anchor - other, dim=-1)  # (N,) or (N, L)
         distance = distance.mean(-1) if distance.dim() == 2 else distance
         labels = labels.to(distance.dtype)
         return ((1 - labels) * self._attraction(distance) + labels * self._repulsion(distance)).mean()  # Eq. 7
 
     def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
-        """The weighted mean over the pairs (i, j) of anchor i and other j: embeddings (B, E) or (B, L, E) -> scalar."""
-        _check_embeddings(anchor, other)
+        """The weighted mean over the pairs (i, j) of anchor i and other j: embeddings (B, E) or (B, L, E) -> scalar.
+
+        Raises SoliError for other shapes, and for a margin of "auto" that was not measured.
+        """
+        check_embeddings(anchor, other)
+        if not pairs.same.shape == pairs.different.shape == (len(anchor), len(anchor)):
+            raise SoliError(f"the pairs of {len(anchor)} photographs are ({len(anchor)}, {len(anchor)}), not {tuple(pairs.same.shape)}.")
         distance = distances(anchor, other)  # (B, B)
         return (pairs.same * self._attraction(distance) + pairs.different * self._repulsion(distance)).sum()  # Eq. 7
 
@@ -97,7 +104,8 @@ def mean_distance(embeddings: Tensor) -> float:
     return (distances(embeddings, embeddings).sum() / max(number * (number - 1), 1)).item()
 
 
-def _check_embeddings(anchor: Tensor, other: Tensor) -> None:
+def check_embeddings(anchor: Tensor, other: Tensor) -> None:
+    """Raises SoliError unless both views have one shape, (N, E) or (N, L, E)."""
     if anchor.shape != other.shape or anchor.dim() not in (2, 3) or 0 in anchor.shape:
         raise SoliError(
             f"embeddings of two views have one shape, (N, E) or (N, L, E), and at least one pair, not {tuple(anchor.shape)} and "

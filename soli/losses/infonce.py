@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soli.interfaces import Pairs, SoliError
+from soli.losses.contrastive import check_embeddings
 
 
 class InfoNCELoss(nn.Module):
@@ -31,8 +32,9 @@ class InfoNCELoss(nn.Module):
 
     def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
         """Embeddings (B, E) or (B, L, E) of two views -> scalar. Raises SoliError for pairs that do not hold every photograph's own two."""
+        check_embeddings(anchor, other)
         own = pairs.same.diagonal()
-        if anchor.shape != other.shape or anchor.shape[:1] != own.shape or not bool((own > 0).all()):
+        if anchor.shape[:1] != own.shape or not bool((own > 0).all()):
             raise SoliError("contrastive=infonce compares each photograph with its own copy and with others: choose negatives=in_batch.")
         similarity = cosines(anchor, other) / self.temperature  # (B, B)
         counted = (pairs.different > 0) | (pairs.same > 0).diagonal().diag()

@@ -8,7 +8,7 @@ import torch
 
 from soli.interfaces import Pairs, SoliError
 from soli.losses import ContrastiveLoss
-from soli.losses.contrastive import distances
+from soli.losses.contrastive import distances, mean_distance
 from soli.negatives import InBatch, RandomPartner
 
 MARGIN = 3.0
@@ -252,3 +252,24 @@ def test_distances_of_near_copies_keep_their_digits(places):
     other = anchor + 1e-3 * torch.randn_like(anchor)
     expected = torch.tensor([distance_of(a, b) for a, b in zip(anchor, other)])
     assert torch.allclose(distances(anchor, other).diagonal(), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("places", [(), (4,)], ids=["pooled", "per_token"])
+def test_the_mean_distance_is_that_of_different_rows(places):
+    embeddings = torch.randn(5, *places, 6)
+    apart = [distance_of(embeddings[i], embeddings[j]) for i in range(5) for j in range(i)]
+    assert mean_distance(embeddings) == pytest.approx(sum(apart) / len(apart), rel=1e-5)
+    assert mean_distance(embeddings[:1]) == 0
+
+
+@pytest.mark.parametrize("label", [2.0, -1.0, math.nan])
+def test_a_label_is_nought_or_one(label):
+    anchor, other = views((6, 5))
+    with pytest.raises(SoliError, match="a label is 0"):
+        ContrastiveLoss()(anchor, other, torch.full((6,), label))
+
+
+def test_pairs_of_another_number_of_photographs_are_refused():
+    anchor, other = views((6, 5))
+    with pytest.raises(SoliError, match=r"pairs of 6 photographs are \(6, 6\), not \(1, 1\)"):
+        ContrastiveLoss().of_pairs(anchor, other, InBatch()([1]))
