@@ -144,7 +144,7 @@ def _meant(key: str, known: Sequence[str]) -> list[str]:
     """The keys that `key` could stand for: one like it beside it, or of its name elsewhere, or like it elsewhere."""
     parent, _, name = key.rpartition(".")
     others = [path for path in known if not key.startswith(f"{path}.")]  # not the sections that it is in
-    others.sort(key=lambda path: path.count("."))  # the plainest first
+    others = [path for path in others if not any(path.endswith(f".{plain}") for plain in others)]  # optimizer.lr, not that of a phase
     siblings = {path.rpartition(".")[2]: path for path in others if path.rpartition(".")[0] == parent}
     beside = siblings.get(closest(name, siblings) or "")
     if beside is not None:
