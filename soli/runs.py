@@ -60,8 +60,8 @@ def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
             for key in sorted(theirs[part].keys() | config[part].keys())
             if key not in STARTING_WEIGHTS and theirs[part].get(key) != config[part].get(key)
         ]
-        found = f"; {'; '.join(differing)}" if differing else ""
-        raise SoliError(f"init_from={run} does not fit: {reason}{found}.") from reason
+        found = f"{'; '.join(differing)}. " if differing else ""
+        raise SoliError(f"init_from={run} does not fit: {found}{reason}") from reason
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:

@@ -22,7 +22,7 @@ from soli.runs import build_captioner, build_dataset, check_new, pick_device, re
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import Validate, check_steps, train
 from soli.training.processes import local_device, start
-from soli.training.schedule import captioned_views, check_phases, has, parameter_groups, phase_settings, with_epochs
+from soli.training.schedule import captioned_views, check_embedding_trains, check_phases, has, parameter_groups, phase_settings, with_epochs
 from soli.training.settings import (
     GenerationSettings,
     LoaderSettings,
@@ -50,7 +50,8 @@ def main(config: DictConfig) -> None:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
     recipe = _recipe(settings)
-    if settings["init_from"] is None and not any(has(phase, "caption") for phase in recipe.phases.values()):
+    losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
+    if settings["init_from"] is None and losses == {"contrastive"}:
         raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
@@ -159,6 +160,7 @@ def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model:
         parse(condition, recipe.mode, dataset.reference_side)
     for phase in recipe.phases.values():
         parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
+        check_embedding_trains(model, phase)
 
 
 def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Validate:

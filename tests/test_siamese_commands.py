@@ -88,7 +88,8 @@ JOINT = "variant.phases.joint"
         (["embedding.projector=deep"], ["embedding.projector", "mlp"]),
         (["embedding.dim=0"], ["embedding.dim=0"]),
         (["runtime.precision=fp16"], ["fp16", "bf16"]),
-        (["epochs=0"], ["epochs"]),
+        (["epochs=0"], ["epochs=0", "epochs=1 or more"]),
+        ([f"{JOINT}.train.encoder=0"], ["contrastive loss", "neither the encoder nor a projector"]),
         (["validation.select_on=[R0.2S1]"], ["validation.select_on=R0.2S1", "original, R0.1S50"]),
         (["validation.conditions=[]"], ["validation.conditions is empty"]),
         (["optimizer.factors.encoder=-1"], ["optimizer.factors.encoder=-1"]),
@@ -112,7 +113,7 @@ def test_half_and_nothing_to_start_from_is_refused(run, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("overrides", "culprits"),
     [
-        (["encoder.feature_dim=64"], ["another architecture", "encoder.feature_dim=32 there, 64 here"]),
+        (["encoder.feature_dim=64"], ["another architecture", "encoder.feature_dim=32 there, 64 here."]),
         (["decoder.hidden_dim=64"], ["decoder.hidden_dim=32 there, 64 here"]),
         (["vocabulary.min_count=3"], ["another vocabulary", "vocabulary.min_count=1"]),
         (["dataset.seed=5"], ["another vocabulary"]),
@@ -152,7 +153,7 @@ def test_resuming_says_which_keys_differ(unfinished, run):  # noqa: F811
     message = failed(run("train", f"resume={unfinished}", "seed=3", "contrastive.margin=2", "loader.batch_size=8"))
     assert "seed was 0, is 3" in message and "contrastive.margin was auto, is 2" in message and "loader" not in message
     config = unfinished / "config.yaml"
-    config.write_text(config.read_text().replace("anchor: shared", "anchor: frozen"))
+    config.write_text(config.read_text().replace("anchor: auto", "anchor: frozen"))
     message = failed(run("train", f"resume={unfinished}"))
     assert "siamese.anchor was shared, is frozen" in message
     config.write_bytes(before["config.yaml"])

@@ -52,6 +52,7 @@ class ContrastiveLoss(nn.Module):
         Raises SoliError for other shapes: labels (N, 1) against distances (N,) would otherwise compare every pair with every label.
         """
         check_embeddings(anchor, other)
+        different = torch.as_tensor(different, device=anchor.device)
         labels = different.squeeze(-1) if different.dim() == 2 and different.shape[-1] == 1 else different
         if labels.shape != anchor.shape[:1]:
             raise SoliError(

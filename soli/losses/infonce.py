@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +30,11 @@ class InfoNCELoss(nn.Module):
 
     def measure(self, distance: float) -> None:
         """Cosines do not depend on distances."""
+
+    def forward(self, anchor: Tensor, other: Tensor) -> Tensor:
+        """Both views of B different photographs, (B, E) or (B, L, E) -> scalar: all others of the batch are negatives."""
+        own = torch.eye(len(anchor), device=anchor.device)
+        return self.of_pairs(anchor, other, Pairs(own, 1 - own))
 
     def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor:
         """Embeddings (B, E) or (B, L, E) of two views -> scalar. Raises SoliError for pairs that do not hold every photograph's own two."""

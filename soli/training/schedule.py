@@ -42,11 +42,18 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module, factors: Mapping
 
 
 def with_epochs(phases: Mapping[str, Phase], epochs: int) -> dict[str, Phase]:
-    """The phases with all their epochs: those that name none share `epochs` equally. Raises SoliError when one would get none."""
+    """The phases with all their epochs: those that name none share equally what the others leave of `epochs`.
+
+    Raises SoliError when one would get none.
+    """
     unnamed = [name for name, phase in phases.items() if phase.epochs is None]
-    if len(unnamed) > epochs:
-        raise SoliError(f"epochs={epochs} is too few for the phases {', '.join(unnamed)}: each needs one.")
-    shares = {name: epochs // len(unnamed) + (place < epochs % len(unnamed)) for place, name in enumerate(unnamed)}
+    named = sum(phase.epochs for phase in phases.values() if phase.epochs is not None)
+    left = epochs - named
+    if unnamed and left < len(unnamed):
+        least = named + len(unnamed)
+        names = ", ".join(unnamed)
+        raise SoliError(f"epochs={epochs} leaves {max(left, 0)} for the phases {names}: each needs one. Give epochs={least} or more.")
+    shares = {name: left // len(unnamed) + (place < left % len(unnamed)) for place, name in enumerate(unnamed)}
     return {name: replace(phase, epochs=shares.get(name, phase.epochs)) for name, phase in phases.items()}
 
 
@@ -130,6 +137,16 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
             f"None of {', '.join(phase.train)} has a parameter that may train: raise encoder.finetune_from, or name another module."
         )
     return groups
+
+
+def check_embedding_trains(model: nn.Module, phase: Phase) -> None:
+    """After `parameter_groups`. Raises SoliError when the phase has a contrastive loss and trains nothing that it could move."""
+    parameters = [*model.get_submodule("encoder").parameters(), *model.get_submodule("projector").parameters()]
+    if has(phase, "contrastive") and not any(parameter.requires_grad for parameter in parameters):
+        raise SoliError(
+            "A phase has a contrastive loss, but trains neither the encoder nor a projector: give train.encoder a factor above 0, "
+            "or losses.contrastive the weight 0."
+        )
 
 
 def _parts(model: nn.Module, name: str) -> list[nn.Module]:

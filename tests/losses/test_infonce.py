@@ -115,3 +115,8 @@ def test_embeddings_of_other_shapes_than_the_pairs_are_refused():
 
 def test_a_photograph_alone_costs_nothing():
     assert InfoNCELoss().of_pairs(torch.randn(1, 5), torch.randn(1, 5), Pairs(torch.ones(1, 1), torch.zeros(1, 1))).item() == 0
+
+
+def test_without_pairs_all_others_are_negatives():
+    anchor, other = views((6, 5))
+    assert InfoNCELoss()(anchor, other).item() == pytest.approx(InfoNCELoss().of_pairs(anchor, other, InBatch()(range(6))).item())

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from soli.interfaces import SoliError
-from soli.training.schedule import check_phases, learning_rate, parameter_groups
+from soli.training.schedule import check_phases, learning_rate, parameter_groups, with_epochs
 from soli.training.settings import OptimizerSettings, Phase
 
 
@@ -99,3 +99,14 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine():
     assert rates[:4] == [0.5, 1.0, 1.5, 2.0] and rates[4] == 2.0
     assert math.isclose(rates[14], 1.0) and 0 < rates[23] < 0.05 and rates[4:] == sorted(rates[4:], reverse=True)
     assert learning_rate(OptimizerSettings(lr=2.0, schedule="constant"), 20, 24) == 2.0
+
+
+def test_phases_that_name_no_epochs_share_what_the_others_leave():
+    def epochs(total, **named):
+        return {name: part.epochs for name, part in with_epochs({name: phase(epochs=own) for name, own in named.items()}, total).items()}
+
+    assert epochs(5, first=None, second=None) == {"first": 3, "second": 2}
+    assert epochs(5, warm=1, rest=None) == {"warm": 1, "rest": 4}
+    assert epochs(5, all=7) == {"all": 7}
+    with pytest.raises(SoliError, match=r"epochs=2 leaves 1 for the phases b, c.*epochs=3 or more"):
+        epochs(2, a=1, b=None, c=None)
