@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -13,30 +13,47 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from soli.configuration import build
+from soli.byte_pairs import BytePairs
+from soli.configuration import build, find_target
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
 from soli.embedding import Embedding
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint, load_weights
-from soli.training.settings import EmbeddingSettings, GenerationSettings, RuntimeSettings
+from soli.training.settings import EmbeddingSettings, GenerationSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
-STARTING_WEIGHTS = ("weights", "glove")  # files that only a new model reads: a trained one has its own weights
+STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
+VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
+Tokens = Vocabulary | BytePairs
 
 
-def build_captioner(config: Mapping[str, Any], vocabulary: Vocabulary, new: bool = True) -> Captioner:
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with what pretrained weights say of their architecture, so that the run folder alone suffices to build the model."""
+    parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
+    return {**config, **parts}
+
+
+def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Tokens:
+    """The decoder's pretrained tokens, or the words of the training captions."""
+    source = config["decoder"].get("tokenizer")
+    if source is None:
+        return Vocabulary.build(captions, VocabularySettings(**config["vocabulary"]).min_count)
+    return BytePairs.load(source)
+
+
+def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = True) -> Captioner:
     """The model that `config.encoder` and `config.decoder` describe; with `new` false it reads no pretrained weights."""
     encoder_node, decoder_node = (
-        {key: None if key in STARTING_WEIGHTS and not new else value for key, value in config[part].items()}
+        {key: None if key in STARTING_FILES and not new else value for key, value in config[part].items()}
         for part in ("encoder", "decoder")
     )
     encoder = build(encoder_node)
-    decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=vocabulary.words)
+    decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
-    return Captioner(encoder, decoder, vocabulary, config["degradation"]["mode"], config["dataset"]["reference_side"], projector)
+    return Captioner(encoder, decoder, tokenizer, config["degradation"]["mode"], config["dataset"]["reference_side"], projector)
 
 
 def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
@@ -46,10 +63,11 @@ def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
     """
     folder = Path(run)
     theirs = read_config(folder, key="init_from")
-    if Vocabulary.load(folder / "vocabulary.json").words != model.tokenizer.words:
+    if load_tokenizer(folder).words != model.tokenizer.words:
         raise SoliError(
             f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
-            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']}."
+            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
+            f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
         )
     try:
         load_weights(folder / "best.safetensors", model, optional="projector.")
@@ -58,7 +76,7 @@ def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
             f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"
             for part in ("encoder", "decoder", "embedding")
             for key in sorted(theirs[part].keys() | config[part].keys())
-            if key not in STARTING_WEIGHTS and theirs[part].get(key) != config[part].get(key)
+            if key not in STARTING_FILES and theirs[part].get(key) != config[part].get(key)
         ]
         found = f"{'; '.join(differing)}. " if differing else ""
         raise SoliError(f"init_from={run} does not fit: {found}{reason}") from reason
@@ -81,14 +99,21 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Capt
     Raises SoliError when the folder is no run, or its files are damaged or do not belong together.
     """
     folder = Path(run)
-    captioner = build_captioner(read_config(folder), Vocabulary.load(folder / "vocabulary.json"), new=False)
+    captioner = build_captioner(read_config(folder), load_tokenizer(folder), new=False)
     load_checkpoint(folder / f"{checkpoint}.safetensors", captioner)
     return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()
 
 
+def load_tokenizer(folder: Path) -> Tokens:
+    """The tokens of a run: whole words (vocabulary.json) or pieces of words (tokenizer.json)."""
+    pieces = folder / TOKENIZER
+    return BytePairs.load(pieces) if pieces.is_file() else Vocabulary.load(folder / VOCABULARY)
+
+
 def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
     """The config that a run was trained with. Raises SoliError when `folder`, which the user gave as `key`, is not a run folder."""
-    if not (folder / "config.yaml").is_file() or not (folder / "vocabulary.json").is_file():
+    has_tokens = (folder / VOCABULARY).is_file() or (folder / TOKENIZER).is_file()
+    if not (folder / "config.yaml").is_file() or not has_tokens:
         nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         beside = f"; runs beside it: {', '.join(nearby[:10])}" if nearby else ""
         raise SoliError(
@@ -112,15 +137,15 @@ def check_new(folder: Path) -> None:
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
 
 
-def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[str, Any]) -> None:
+def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, Any]) -> None:
     """Starts a run folder. Raises SoliError when it already holds a run, which is left untouched, or cannot be written."""
     check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
         (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
-        vocabulary.save(folder / "vocabulary.json")
-        OmegaConf.save(config, folder / "config.partial", resolve=True)
+        tokenizer.save(folder / (TOKENIZER if isinstance(tokenizer, BytePairs) else VOCABULARY))
+        OmegaConf.save(OmegaConf.create(config), folder / "config.partial", resolve=True)
         (folder / "config.partial").replace(folder / "config.yaml")  # last: a folder with a config is complete
     except OSError as reason:
         raise SoliError(
@@ -130,7 +155,7 @@ def write_run(folder: Path, config: Any, vocabulary: Vocabulary, data: Mapping[s
 
 def versions() -> dict[str, str]:
     """The versions that numbers depend on."""
-    packages = ("torch", "torchvision", "accelerate", "numpy", "pillow", "nltk", "pycocoevalcap")
+    packages = ("torch", "torchvision", "transformers", "accelerate", "numpy", "pillow", "nltk", "pycocoevalcap")
     return {"soli": __version__, "python": platform.python_version(), **{package: version(package) for package in packages}}
 
 

@@ -10,7 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from soli.configuration import build, command, job_overrides, override_dirname
+from soli.configuration import build, command, find_target, job_overrides, override_dirname
 from soli.configuration.kinds import show as _show
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
 from soli.degradations import parse
@@ -18,7 +18,19 @@ from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.runs import build_captioner, build_dataset, check_new, pick_device, read_config, runtime_settings, start_from, write_run
+from soli.runs import (
+    build_captioner,
+    build_dataset,
+    build_tokenizer,
+    check_new,
+    completed,
+    load_tokenizer,
+    pick_device,
+    read_config,
+    runtime_settings,
+    start_from,
+    write_run,
+)
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import Validate, check_steps, train
 from soli.training.processes import local_device, start
@@ -33,7 +45,6 @@ from soli.training.settings import (
     Recipe,
     SiameseSettings,
     ValidationSettings,
-    VocabularySettings,
 )
 from soli.training.siamese import Siamese
 from soli.training.validation import validation_scores
@@ -49,6 +60,7 @@ def main(config: DictConfig) -> None:
     if saved and read_progress(folder / LAST).finished:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
+    settings = settings if resume else completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
     if settings["init_from"] is None and losses == {"contrastive"}:
@@ -61,25 +73,22 @@ def main(config: DictConfig) -> None:
 
     dataset = build_dataset(settings)
     check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
-    if resume:
-        vocabulary = Vocabulary.load(folder / "vocabulary.json")
-    else:
-        captions = (caption for example in dataset.examples("train") for caption in example.captions)
-        vocabulary = Vocabulary.build(captions, VocabularySettings(**settings["vocabulary"]).min_count)
+    captions = (caption for example in dataset.examples("train") for caption in example.captions)
+    tokenizer = load_tokenizer(folder) if resume else build_tokenizer(settings, captions)
     torch.manual_seed(recipe.seed)  # the starting weights
     start_run = settings["init_from"]
-    model = build_captioner(settings, vocabulary, new=not saved and start_run is None)
+    model = build_captioner(settings, tokenizer, new=not saved and start_run is None)
     if start_run is not None and not saved:
         start_from(start_run, model, settings)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
-    data = CaptionedImages(dataset, "train", vocabulary, recipe.loader.max_tokens)
+    data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
     _check_recipe(settings, recipe, dataset, model)
     check_steps(recipe, len(data), siamese, accelerator.num_processes)
     validate = _validation(model, dataset, settings, recipe)
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
-        write_run(folder, config, vocabulary, {**_summary(dataset), "leaks": leaks})
-        _announce(dataset, leaks, vocabulary, model, recipe)
+        write_run(folder, settings, tokenizer, {**_summary(dataset), "leaks": leaks})
+        _announce(dataset, leaks, model, recipe)
     model.to(device).to(memory_format=torch.channels_last)
     progress = train(model, data, recipe, folder, validate, resume, siamese)
     if is_main:
@@ -132,8 +141,11 @@ def _at(config: Mapping[str, Any], key: str) -> Any:
 
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
+    attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
     return Recipe(
-        phases=with_epochs({name: _phase(phase) for name, phase in settings["variant"]["phases"].items()}, settings["epochs"]),
+        phases=with_epochs(
+            {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}, settings["epochs"]
+        ),
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
@@ -148,8 +160,10 @@ def _recipe(settings: Any) -> Recipe:
     )
 
 
-def _phase(phase: Mapping[str, Any]) -> Phase:
-    return Phase(**{**phase, "optimizer": OptimizerChanges(**(phase.get("optimizer") or {}))})
+def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
+    """The phase; an attention loss without a weight gets the decoder's own."""
+    losses = {loss: attention_weight if loss == "attention" and weight is None else weight for loss, weight in phase["losses"].items()}
+    return Phase(**{**phase, "losses": losses, "optimizer": OptimizerChanges(**(phase.get("optimizer") or {}))})
 
 
 def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model: Captioner) -> None:
@@ -199,9 +213,9 @@ def _summary(dataset: CaptionDataset) -> dict[str, Any]:
     return {"name": dataset.name, "splits": splits, "reference_side": dataset.reference_side, "notices": list(dataset.notices)}
 
 
-def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, model: Captioner, recipe: Recipe) -> None:
+def _announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Recipe) -> None:
     sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
-    print(f"Data: {dataset.name} ({sizes}), {len(vocabulary)} words")
+    print(f"Data: {dataset.name} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
     for notice in dataset.notices:
         print(f"  {notice}")
     for name, found in leaks.items():
@@ -209,6 +223,8 @@ def _announce(dataset: CaptionDataset, leaks: dict, vocabulary: Vocabulary, mode
     coverage = getattr(model.decoder, "glove_coverage", None)
     if coverage is not None:
         print(f"GloVe has {coverage:.1%} of the words")
+    for notice in getattr(model.decoder, "notices", ()):
+        print(f"Decoder: {notice}")
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")

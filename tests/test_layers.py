@@ -17,7 +17,7 @@ COMMANDS = {"soli", "train", "evaluate", "caption", "configuration", "runs"}
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "embedding"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}
-WORDS = {"interfaces", "vocabulary", "tokenization", "spelling", "version"}
+WORDS = {"interfaces", "vocabulary", "byte_pairs", "hub", "tokenization", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)
 
 VAGUE_MODULES = {"base", "common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}

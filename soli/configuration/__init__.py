@@ -5,6 +5,6 @@ from __future__ import annotations
 from soli.configuration.console import command
 from soli.configuration.jobs import job_overrides, override_dirname
 from soli.configuration.loading import compose
-from soli.configuration.targets import build
+from soli.configuration.targets import build, find_target
 
-__all__ = ["build", "command", "compose", "job_overrides", "override_dirname"]
+__all__ = ["build", "command", "compose", "find_target", "job_overrides", "override_dirname"]

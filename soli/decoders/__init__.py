@@ -2,5 +2,6 @@
 
 from soli.decoders.attention_lstm import AttentionLSTM
 from soli.decoders.glove import load_glove
+from soli.decoders.gpt2 import GPT2Decoder
 
-__all__ = ["AttentionLSTM", "load_glove"]
+__all__ = ["AttentionLSTM", "GPT2Decoder", "load_glove"]

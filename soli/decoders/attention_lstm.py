@@ -28,6 +28,8 @@ class LSTMState(NamedTuple):
 class AttentionLSTM(nn.Module):
     """One LSTM layer that looks at the features before each word: score v . tanh(W_f a_l + W_h h), softmax over l, gated context."""
 
+    attention_weight = 1.0  # of the attention loss where a variant leaves it open: lambda of Eq. 14
+
     def __init__(
         self,
         feature_dim: int,

@@ -207,7 +207,7 @@ class Phase:
 
     epochs: int | None = None
     train: dict[str, float] = field(default_factory=dict)
-    losses: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float | None] = field(default_factory=dict)
     views: dict[str, list[str] | dict[str, float]] = field(default_factory=lambda: {"clean": ["original"]})
     caption_views: list[str] | None = None
     optimizer: OptimizerChanges = field(default_factory=OptimizerChanges)

@@ -42,7 +42,7 @@ def variant_phases(name, epochs=2, conditions="[original,R0.5S1,R0.2S50,R1S1_GF5
     """The phases of configs/variant/<name>.yaml, with fewer epochs."""
     config = compose([f"variant={name}", f"degradation.conditions={conditions}"])
     phases = OmegaConf.to_container(config, resolve=True)["variant"]["phases"]
-    return {phase: replace(_phase(content), epochs=epochs) for phase, content in phases.items()}
+    return {phase: replace(_phase(content, AttentionLSTM.attention_weight), epochs=epochs) for phase, content in phases.items()}
 
 
 def make_recipe(variant="par", epochs=2, anchor="shared", **changes):

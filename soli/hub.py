@@ -1,0 +1,55 @@
+"""Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from soli.interfaces import SoliError
+
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+MODEL_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json", "generation_config.json"]
+
+
+def fetch(source: str, key: str, files: Sequence[str]) -> Path:
+    """The local folder (or file) `source`, or that into which the `files` (patterns) of a hub name were downloaded, once.
+
+    `key` is what the user gave it as. Raises SoliError for a path that does not exist and for a name that cannot be fetched.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    advice = f"Give {key} a local folder"
+    if not HUB_NAME.fullmatch(source) or source.startswith("."):
+        raise SoliError(f"{key}={source} does not exist, and is no name on the hub either. {advice}.")
+    from huggingface_hub import snapshot_download  # slow to import
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=list(files)))
+    except Exception as reason:  # of the network, the hub or the disk
+        raise SoliError(
+            f"{key}={source} is no local folder, and could not be fetched from the hub ({_first_line(reason)}). "
+            f"{advice} with {', '.join(files)}, downloaded where there is a network."
+        ) from reason
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Within it transformers draws no progress bars and reports no tensors that are new or left over: soli says what matters itself."""
+    from transformers.utils import logging  # slow to import
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(reason: Exception) -> str:
+    return (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]
