@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 from soli.configuration import command
 from soli.datasets import check_photographs
+from soli.evaluation.attention_maps import attention_maps
 from soli.interfaces import Example, SoliError
+from soli.model import Captioner
 from soli.runs import generation_settings, load, read_config, runtime_settings
 
 
@@ -20,15 +24,43 @@ def main(config: DictConfig) -> None:
     generation = generation_settings(read_config(Path(config.run)), config)
     images = _files([config.images] if isinstance(config.images, str) else list(config.images))
     check_photographs([Example(image, (), Path(image)) for image in images])
+    folder = None if config.attention is None else _new_names(Path(config.attention), images)
     model = load(config.run, config.checkpoint, runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
-        captions = model.caption(images, config.condition, **generation)
+        if folder is None:
+            captions = model.caption(images, config.condition, **generation)
+        else:
+            captions = _draw_attention(model, images, config.condition, folder, generation)
     for image, caption in zip(images, captions, strict=True):
         print(
             json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
             if config.json
             else f"{image}\t{caption}"
         )
+
+
+def _new_names(folder: Path, images: list[str]) -> Path:
+    """The folder, made. Raises SoliError for two photographs of one name, whose figures would be one file."""
+    stems = [Path(image).stem for image in images]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise SoliError(
+            f"attention={folder}: several photographs are named {', '.join(twice[:5])}, and so would be their figures. Caption them apart."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _draw_attention(model: Captioner, images: list[str], condition: str | None, folder: Path, generation: dict[str, Any]) -> list[str]:
+    """The captions; a figure and the arrays of each photograph's attention are written under its name."""
+    options = {name: value for name, value in generation.items() if name != "batch_size"}
+    captions = []
+    found = attention_maps(model, images, condition, **options)
+    for image, maps in zip(images, tqdm(found, total=len(images), desc="attention", unit="photograph"), strict=True):
+        maps.draw(folder / f"{Path(image).stem}.png")
+        maps.save(folder / f"{Path(image).stem}.npz")
+        captions.append(" ".join(maps.words))
+    return captions
 
 
 def _files(images: list[str]) -> list[str]:

@@ -17,9 +17,11 @@ from soli.degradations import parse
 from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.embeddings import EmbeddingDistances, embedding_distances
 from soli.evaluation.ladder import Rung, climb
+from soli.evaluation.signature import generation_entry
 from soli.evaluation.tables import text_table, write_csv
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.runs import build_dataset, generation_settings, load, read_config, runtime_settings, versions
+from soli.training.settings import GenerationSettings
 
 
 @command("evaluate")
@@ -85,7 +87,6 @@ def _row(rung: Rung, scores: Mapping[str, float], distances: EmbeddingDistances 
 def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: CaptionDataset, metrics: list[str], mode: str) -> str:
     """Everything that a score depends on besides the weights: two scores compare when this line is the same."""
     counts = sorted({len(example.captions) for example in dataset.examples(config.split)})
-    search = f"beam{generation['num_beams']}" if generation["num_beams"] > 1 else "greedy"
     return signature(
         metric=",".join(metrics),
         data=dataset.name,
@@ -94,7 +95,7 @@ def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: Captio
         refs=str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}",
         side=dataset.reference_side or "own",
         mode=mode,
-        gen=f"{search},max{generation['max_tokens']},length{generation['length_penalty']:g}",
+        gen=generation_entry(GenerationSettings(**generation)),
         checkpoint=config.checkpoint,
         precision=config.runtime.precision,
     )

@@ -1,12 +1,18 @@
-"""Captions from features: batched greedy and beam search for any decoder, through its stepping contract (soli/interfaces.py)."""
+"""Captions from features for any decoder, through its stepping contract (soli/interfaces.py): greedy and beam search, and sampling.
+
+The rules are those of transformers' `generate` (5.x), which the tests compare with token for token.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from soli.interfaces import Decoder, SoliError, Tokenizer
 
@@ -14,124 +20,259 @@ NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
+class GenerationOptions:
+    """How captions are generated: searched with `num_beams` beams (1: greedy), or drawn at random (`sample`).
+
+    A caption has at least `min_tokens` words and at most `max_tokens` tokens, the end token counted only here. Its score is the sum of
+    log-probabilities over length ** `length_penalty`. `no_repeat_ngram` n: no n tokens, the start token among them, come twice in a row.
+
+    Sampling draws each word with probabilities p ** (1 / `temperature`), among the `top_k` likeliest words (None: all), then among the
+    fewest that make up a share of `top_p`. What is drawn is a function of `seed` and the image's number.
+    """
+
+    num_beams: int = 3
+    max_tokens: int = 30
+    min_tokens: int = 0
+    length_penalty: float = 1.0
+    no_repeat_ngram: int | None = None
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises SoliError for values out of their range, and for those that contradict each other."""
+        self._check_ranges()
+        if self.min_tokens > self.max_tokens:
+            raise SoliError(
+                f"generation.min_tokens={self.min_tokens} is above generation.max_tokens={self.max_tokens}: lower it, or raise the other."
+            )
+        given = [f"generation.{name}={value}" for name, value in self.filters.items()]
+        if given and not self.sample:
+            raise SoliError(f"{', '.join(given)} only matters to sampling: add generation.sample=true and num_beams=1, or leave it out.")
+        if self.sample and self.num_beams > 1:
+            raise SoliError(f"generation.sample=true draws one caption, not {self.num_beams} beams: add generation.num_beams=1.")
+
+    @property
+    def filters(self) -> dict[str, float]:
+        """The options that shape the distribution which sampling draws from, where they are not neutral."""
+        neutral = {"temperature": 1.0, "top_k": None, "top_p": 1.0}
+        return {name: getattr(self, name) for name in neutral if getattr(self, name) != neutral[name]}
+
+    def _check_ranges(self) -> None:
+        least = {"num_beams": (1, "greedy search"), "max_tokens": (1, "one word"), "min_tokens": (0, "no minimum")}
+        least |= {"no_repeat_ngram": (1, "no word twice; null: all may repeat"), "top_k": (1, "the likeliest word; null: all words")}
+        for name, (minimum, meaning) in least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= minimum:
+                raise SoliError(f"generation.{name}={value} must be at least {minimum} ({minimum}: {meaning}).")
+        if not -10 <= self.length_penalty <= 10:
+            raise SoliError(f"generation.length_penalty={self.length_penalty} must lie between -10 and 10 (1: the mean log-probability).")
+        if not 0 < self.temperature < math.inf:
+            raise SoliError(
+                f"generation.temperature={self.temperature} must be a number above 0 (1: the model's own probabilities). For the likeliest "
+                "words leave it out, with generation.sample=false."
+            )
+        if not 0 < self.top_p <= 1:
+            raise SoliError(f"generation.top_p={self.top_p} must be above 0 and at most 1 (1: all words).")
+
+
+@dataclass(frozen=True)
 class Generated:
-    """The best caption of each image: token ids without start and end, and the sum of log-probabilities over length ** length_penalty."""
+    """The caption of each image: token ids without start and end, and its score.
+
+    `attention`, if asked for: for each word of it, which positions the decoder looked at before it; (T, L), without a row for the end.
+    """
 
     ids: list[list[int]]
     scores: list[float]
+    attention: list[Tensor] | None = None
 
 
 @torch.inference_mode()
 def generate(
-    decoder: Decoder, features: Tensor, tokenizer: Tokenizer, num_beams: int = 1, max_tokens: int = 30, length_penalty: float = 1.0
+    decoder: Decoder, features: Tensor, tokenizer: Tokenizer, *, attend: bool = False, first: int = 0, **options: Any
 ) -> Generated:
-    """Beam search over features (N, L, D) for captions of at most `max_tokens` tokens, the end token included; one beam is greedy search.
+    """A caption for each image of features (N, L, D); `options` are those of GenerationOptions. The decoder should be in eval mode.
 
-    The rules are those of transformers' `generate`: of the 2 * num_beams best continuations those that end among the first num_beams are
-    finished captions; an image is done when it has num_beams of them and its best running hypothesis, at its present length, scores below
-    the worst. Done images leave the batch. Raises SoliError for fewer than one beam or token.
+    Beam search: of the 2 * num_beams best continuations those that end among the first num_beams are finished captions; an image is done
+    when it has num_beams of them and its best running hypothesis, at its present length, scores below the worst. Scores of sampled captions
+    are those of the model, whatever the temperature.
+    `first` is the number of the first image, from which sampling counts: an image's caption then does not depend on its batch.
+    `attend` asks for the attention, of one more pass over the captions. Raises SoliError for impossible options.
     """
-    if num_beams < 1 or max_tokens < 1:
-        raise SoliError(
-            f"generation.num_beams={num_beams} and generation.max_tokens={max_tokens} must be at least 1 (one beam is greedy search)."
-        )
-    captions = Generated([[] for _ in features], [NEVER] * len(features))
-    search = _Search.start(decoder, features, tokenizer, num_beams, max_tokens)
-    for length in range(1, max_tokens + 1):
+    rules = GenerationOptions(**options)
+    search = _Search.start(decoder, features, tokenizer, rules, first)
+    for _ in range(rules.max_tokens):
         logits, search.state = decoder.step(search.tokens[:, :, -1], search.state)
-        logits[..., list(tokenizer.suppressed_ids)] = NEVER
-        continuations = search.continue_with(logits.float().log_softmax(-1), num_beams)
-        search.finish(continuations, length**length_penalty, is_last=length == max_tokens)
-        search.run_on(continuations, decoder)
-        attainable = search.scores.max(dim=1).values / length**length_penalty
-        done = (search.finished_scores.min(dim=1).values >= attainable) | (length == max_tokens)
-        if done.any():
-            search.hand_over(done, captions)
-            if done.all():
-                break
-            search.keep(~done, decoder)
-    return captions
+        log_probs = search.allow(logits)
+        found = search.draw(log_probs) if rules.sample else search.continue_with(log_probs)
+        search.finish(found)
+        search.run_on(found, decoder)
+        if search.release(decoder):
+            break
+    ids = [words[: words.index(tokenizer.end_id)] if tokenizer.end_id in words else words for words in search.best_tokens.tolist()]
+    attention = _attention(decoder, features, ids, tokenizer.start_id) if attend else None
+    return Generated(ids, search.best_scores.tolist(), attention)
 
 
 @dataclass
 class _Continuations:
-    """The best continuations of each image, best first: (M, 2 * num_beams), or fewer where the vocabulary is tiny."""
+    """The best continuations of each image, best first: (M, 2 * num_beams), fewer where the vocabulary is tiny, or the one drawn (M, 1)."""
 
     scores: Tensor
     parents: Tensor  # which hypothesis they continue
-    words: Tensor
+    tokens: Tensor  # (M, ..., T), the new one last
     ended: Tensor  # bool
 
 
 @dataclass
 class _Search:
-    """M images that are not done, C running hypotheses each, and their best finished captions."""
+    """M images still in the batch, C running hypotheses each, and their best finished captions; and the best caption of all N images."""
 
+    options: GenerationOptions
+    suppressed: Tensor
+    end_id: int
     state: Any
     images: Tensor  # (M,) rows of the batch
     tokens: Tensor  # (M, C, T), the start token first
     scores: Tensor  # (M, C) sums of log-probabilities
+    done: Tensor  # (M,) bool: they wait to leave
+    draws: Tensor  # (M, max_tokens) random numbers in (0, 1], of which sampling takes one a word
     finished_tokens: Tensor  # (M, num_beams, max_tokens), filled up with the end token
-    finished_scores: Tensor  # (M, num_beams)
-    end_id: int
+    finished_scores: Tensor  # (M, num_beams), best first
+    best_tokens: Tensor  # (N, max_tokens)
+    best_scores: Tensor  # (N,)
 
     @classmethod
-    def start(cls, decoder: Decoder, features: Tensor, tokenizer: Tokenizer, num_beams: int, max_tokens: int) -> _Search:
+    def start(cls, decoder: Decoder, features: Tensor, tokenizer: Tokenizer, options: GenerationOptions, first: int) -> _Search:
         num_images, device = features.shape[0], features.device
         return cls(
+            options=options,
+            suppressed=torch.tensor(tokenizer.suppressed_ids, dtype=torch.long, device=device),
+            end_id=tokenizer.end_id,
             state=decoder.start(features),
             images=torch.arange(num_images, device=device),
             tokens=torch.full((num_images, 1, 1), tokenizer.start_id, device=device),
             scores=torch.zeros(num_images, 1, device=device),
-            finished_tokens=torch.full((num_images, num_beams, max_tokens), tokenizer.end_id, device=device),
-            finished_scores=torch.full((num_images, num_beams), NEVER, device=device),
-            end_id=tokenizer.end_id,
+            done=torch.zeros(num_images, dtype=torch.bool, device=device),
+            draws=_draws(options, range(first, first + num_images)).to(device),
+            finished_tokens=torch.full((num_images, options.num_beams, options.max_tokens), tokenizer.end_id, device=device),
+            finished_scores=torch.full((num_images, options.num_beams), NEVER, device=device),
+            best_tokens=torch.full((num_images, options.max_tokens), tokenizer.end_id, device=device),
+            best_scores=torch.full((num_images,), NEVER, device=device),
         )
 
-    def continue_with(self, log_probs: Tensor, num_beams: int) -> _Continuations:
+    @property
+    def length(self) -> int:
+        """Tokens of the running hypotheses, the start token not counted."""
+        return self.tokens.shape[-1] - 1
+
+    def allow(self, logits: Tensor) -> Tensor:
+        """Log-probabilities (M, C, K) of the next word, those of words that may not come at -inf.
+
+        Suppressed tokens are none of the model's words: the others' probabilities sum to 1 without them. The rest is forbidden as by
+        transformers' beam search, after the softmax. An image that no word may continue ends there, where transformers breaks the rules.
+        """
+        log_probs = logits.float().index_fill(-1, self.suppressed, NEVER).log_softmax(-1)
+        ending = log_probs[..., self.end_id].clone()
+        if self.length < self.options.min_tokens:
+            log_probs[..., self.end_id] = NEVER
+        size = self.options.no_repeat_ngram
+        if size is not None and self.length + 1 >= size:
+            windows = self.tokens.unfold(-1, size, 1)  # (M, C, T + 1 - n, n)
+            latest = self.tokens[..., self.length + 2 - size :].unsqueeze(2)  # (M, C, 1, n - 1)
+            seen = (windows[..., :-1] == latest).all(-1)
+            log_probs.scatter_add_(-1, windows[..., -1], torch.where(seen, NEVER, 0.0))
+            stuck = (self.scores + log_probs.amax(-1)).amax(1, keepdim=True) == NEVER
+            log_probs[..., self.end_id] = torch.where(stuck, ending, log_probs[..., self.end_id])
+        return log_probs
+
+    def continue_with(self, log_probs: Tensor) -> _Continuations:
         """The best continuations under log_probs (M, C, K): twice as many as beams, so that num_beams of them do not end."""
         totals = self.scores.unsqueeze(-1) + log_probs
-        scores, flat = totals.flatten(1).topk(min(2 * num_beams, totals[0].numel()), dim=1)
-        words = flat % totals.shape[-1]
-        return _Continuations(scores, flat // totals.shape[-1], words, words == self.end_id)
+        scores, flat = totals.flatten(1).topk(min(2 * self.options.num_beams, totals[0].numel()), dim=1)
+        return self._continuations(scores, flat // totals.shape[-1], flat % totals.shape[-1])
 
-    def finish(self, found: _Continuations, norm: float, is_last: bool) -> None:
+    def draw(self, log_probs: Tensor) -> _Continuations:
+        """One continuation of each image, at random: the first word at which the cumulative probability reaches the number drawn."""
+        cumulative = _probabilities(log_probs[:, 0], self.options).cumsum(-1)
+        words = torch.searchsorted(cumulative, self.draws[:, self.length, None] * cumulative[:, -1:])
+        return self._continuations(self.scores + log_probs[:, 0].gather(1, words), torch.zeros_like(words), words)
+
+    def _continuations(self, scores: Tensor, parents: Tensor, words: Tensor) -> _Continuations:
+        tokens = torch.cat([_take(self.tokens, parents), words.unsqueeze(-1)], dim=-1)
+        return _Continuations(scores, parents, tokens, words == self.end_id)
+
+    def finish(self, found: _Continuations) -> None:
         """Continuations among the first num_beams that end, or all of them at the last token, compete with the finished captions."""
-        num_beams = self.finished_scores.shape[1]
-        ends = found.ended | is_last
-        ends[:, num_beams:] = False
-        if not ends.any():
-            return
-        longer = _take(self.tokens, found.parents)[..., 1:]
-        padded = torch.full((*longer.shape[:2], self.finished_tokens.shape[-1]), self.end_id, device=longer.device)
-        padded[..., : longer.shape[-1]] = longer
-        padded[..., longer.shape[-1]] = found.words
-        scores = torch.cat([self.finished_scores, (found.scores / norm).masked_fill(~ends, NEVER)], dim=1)
-        self.finished_scores, best = scores.topk(num_beams, dim=1)
+        num_beams, length = self.options.num_beams, found.tokens.shape[-1] - 1
+        ends = (found.ended[:, :num_beams] | (length == self.options.max_tokens)) & ~self.done.unsqueeze(1)
+        padded = functional.pad(found.tokens[:, :num_beams, 1:], (0, self.options.max_tokens - length), value=self.end_id)
+        scores = (found.scores[:, :num_beams] / length**self.options.length_penalty).masked_fill(~ends, NEVER)
+        self.finished_scores, best = torch.cat([self.finished_scores, scores], dim=1).topk(num_beams, dim=1)
         self.finished_tokens = _take(torch.cat([self.finished_tokens, padded], dim=1), best)
 
     def run_on(self, found: _Continuations, decoder: Decoder) -> None:
         """The best num_beams continuations that do not end become the running hypotheses."""
-        kept = found.ended.long().argsort(dim=1, stable=True)[:, : self.finished_scores.shape[1]]
-        parents, words = found.parents.gather(1, kept), found.words.gather(1, kept)
+        kept = found.ended.long().argsort(dim=1, stable=True)[:, : self.options.num_beams]
         self.scores = found.scores.masked_fill(found.ended, NEVER).gather(1, kept)
-        self.tokens = torch.cat([_take(self.tokens, parents), words.unsqueeze(-1)], dim=-1)
-        self.state = decoder.reorder(self.state, parents)
+        self.tokens = _take(found.tokens, kept)
+        self.state = decoder.reorder(self.state, found.parents.gather(1, kept))
 
-    def hand_over(self, done: Tensor, captions: Generated) -> None:
-        for row in done.nonzero().flatten().tolist():
-            ids = self.finished_tokens[row, 0].tolist()
-            image = int(self.images[row])
-            captions.ids[image] = ids[: ids.index(self.end_id)] if self.end_id in ids else ids
-            captions.scores[image] = float(self.finished_scores[row, 0])
+    def release(self, decoder: Decoder) -> bool:
+        """Hands over the captions of done images and takes these out of the batch, once they are a quarter of it: to leave, the others'
+        features are copied. True when no image is left.
+        """
+        attainable = self.scores.amax(1) / self.length**self.options.length_penalty
+        self.done |= (self.finished_scores[:, -1] >= attainable) | (self.length == self.options.max_tokens)
+        num_done, num_images = int(self.done.sum()), len(self.done)  # the only wait for the device in a step
+        if 4 * num_done < num_images:
+            return False
+        leaving = self.images[self.done]
+        self.best_tokens[leaving], self.best_scores[leaving] = self.finished_tokens[self.done, 0], self.finished_scores[self.done, 0]
+        if 0 < num_done < num_images:
+            self._keep((~self.done).nonzero().flatten(), decoder)
+        return num_done == num_images
 
-    def keep(self, running: Tensor, decoder: Decoder) -> None:
-        rows = running.nonzero().flatten()
-        self.images, self.tokens, self.scores = self.images[rows], self.tokens[rows], self.scores[rows]
-        self.finished_tokens, self.finished_scores = self.finished_tokens[rows], self.finished_scores[rows]
+    def _keep(self, rows: Tensor, decoder: Decoder) -> None:
+        for name in ("images", "tokens", "scores", "done", "draws", "finished_tokens", "finished_scores"):
+            setattr(self, name, getattr(self, name)[rows])
         self.state = decoder.select(self.state, rows)
 
 
 def _take(tokens: Tensor, parents: Tensor) -> Tensor:
     """Rows of tokens (M, C, T) by parents (M, C')."""
     return tokens.gather(1, parents.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def _draws(options: GenerationOptions, images: range) -> Tensor:
+    """Random numbers in (0, 1], (N, max_tokens), those of an image a function of the seed and its number; none (N, 0) without sampling."""
+    generators = [Random(f"{options.seed}/{image}") for image in images]
+    count = options.max_tokens if options.sample else 0
+    rows = [[1 - generator.random() for _ in range(count)] for generator in generators]
+    return torch.tensor(rows, dtype=torch.float64).view(len(images), count)
+
+
+def _probabilities(log_probs: Tensor, options: GenerationOptions) -> Tensor:
+    """What sampling draws from, given log-probabilities (M, K): temperature, then top_k, then top_p, as transformers' warpers."""
+    scores = log_probs.double()
+    scores = (scores - scores.amax(-1, keepdim=True)) / options.temperature
+    if options.top_k is not None:
+        least = scores.topk(min(options.top_k, scores.shape[-1])).values[:, -1:]
+        scores = scores.masked_fill(scores < least, NEVER)
+    if options.top_p < 1:
+        ascending, order = scores.sort(dim=-1)
+        tail = ascending.softmax(-1).cumsum(-1) <= 1 - options.top_p
+        tail[:, -1] = False  # the likeliest word stays
+        scores = scores.masked_fill(tail.scatter(1, order, tail), NEVER)
+    return scores.softmax(-1)
+
+
+def _attention(decoder: Decoder, features: Tensor, ids: list[list[int]], start_id: int) -> list[Tensor]:
+    """Where the decoder looked before each word, (T, L) for each caption: it reads the start token and all words but the last."""
+    longest = max([1, *map(len, ids)])
+    tokens = torch.tensor([[start_id, *words, *[start_id] * longest][:longest] for words in ids], device=features.device)
+    weights = decoder(features, tokens, return_attention=True)[1]
+    return [rows[: len(words)] for rows, words in zip(weights, ids, strict=True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from soli.interfaces import SoliError
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-MODEL_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "preprocessor_config.json", "generation_config.json"]
+MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json", "generation_config.json"]
 
 
 def fetch(source: str, key: str, files: Sequence[str]) -> Path:
@@ -31,7 +31,7 @@ def fetch(source: str, key: str, files: Sequence[str]) -> Path:
     except Exception as reason:  # of the network, the hub or the disk
         raise SoliError(
             f"{key}={source} is no local folder, and could not be fetched from the hub ({_first_line(reason)}). "
-            f"{advice} with {', '.join(files)}, downloaded where there is a network."
+            f"{advice} with {', '.join(files[:3])}, downloaded where there is a network."
         ) from reason
 
 

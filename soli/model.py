@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ class Captioner(nn.Module):
         what `parse` made of it.
         """
         with evaluating(self):
-            batches = self._inputs(images, condition, batch_size)
+            batches = self.inputs(images, condition, batch_size)
             return torch.cat([self.embeddings(self.encoder(inputs), pooled).cpu() for inputs in batches])
 
     def embeddings(self, features: Tensor, pooled: bool = True) -> Tensor:
@@ -107,29 +107,30 @@ class Captioner(nn.Module):
         images: Iterable[Photograph],
         condition: str | Degradation | None = None,
         num_beams: int = 3,
-        max_tokens: int = 30,
-        length_penalty: float = 1.0,
+        *,
         batch_size: int = 32,
+        **options: Any,
     ) -> list[str]:
         """A caption for each photograph: a file, a Pillow image or a uint8 (H, W, 3) array.
 
         They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
-        what `parse` made of it.
-        Raises SoliError for photographs that cannot be read and conditions that do not parse or leave less than a pixel.
+        what `parse` made of it. `options` are the others of GenerationOptions (soli/generation.py): max_tokens, length_penalty, sample, ...
+        Raises SoliError for photographs that cannot be read, conditions that do not parse or leave less than a pixel, and options that are
+        impossible.
         """
+        captions: list[str] = []
         with evaluating(self):
-            return [
-                caption
-                for inputs in self._inputs(images, condition, batch_size)
-                for caption in self.describe(self.encoder(inputs), num_beams, max_tokens, length_penalty)
-            ]
+            for inputs in self.inputs(images, condition, batch_size):
+                captions += self.describe(self.encoder(inputs), first=len(captions), num_beams=num_beams, **options)
+        return captions
 
-    def describe(self, features: Tensor, num_beams: int, max_tokens: int, length_penalty: float) -> list[str]:
-        """Captions of encoded images (N, L, D)."""
-        generated = generate(self.decoder, features, self.tokenizer, num_beams, max_tokens, length_penalty)
+    def describe(self, features: Tensor, first: int = 0, **options: Any) -> list[str]:
+        """Captions of encoded images (N, L, D), the first of which has the number `first`; `options` are those of GenerationOptions."""
+        generated = generate(self.decoder, features, self.tokenizer, first=first, **options)
         return [self.tokenizer.decode(ids) for ids in generated.ids]
 
-    def _inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
+    def inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
+        """What the encoder sees of photographs, degraded by `condition` if one is given: batches (N, 3, S, S)."""
         if isinstance(images, (str, PathLike, Image.Image)):
             raise SoliError("Give a list of photographs, also for a single one: [photograph].")
         degradation = condition if isinstance(condition, Degradation) else parse(condition or "original", self.mode, self.reference_side)

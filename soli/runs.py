@@ -13,11 +13,14 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from soli.bridge import pretrained_sections, read_tokens
 from soli.byte_pairs import BytePairs
 from soli.configuration import build, find_target
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.decoders import GPT2Decoder
 from soli.embedding import Embedding
+from soli.encoders import ViTEncoder
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint, load_weights
@@ -27,13 +30,35 @@ from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
+PRETRAINED_PARTS = {"encoder": ViTEncoder, "decoder": GPT2Decoder}  # of the models that model.pretrained names
 Tokens = Vocabulary | BytePairs
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with what pretrained weights say of their architecture, so that the run folder alone suffices to build the model."""
+    """The config with what pretrained weights say of their architecture, so that the run folder alone suffices to build the model.
+
+    Raises SoliError for weights that cannot be used, or that come from two sources.
+    """
+    config = _with_pretrained(config)
     parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
     return {**config, **parts}
+
+
+def _with_pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with the encoder and decoder of `model.pretrained`, if it is given."""
+    source = config["model"]["pretrained"]
+    if source is None:
+        return config
+    if config["init_from"] is not None:
+        raise SoliError(f"init_from={config['init_from']} and model.pretrained={source} are two starts: leave one of them out.")
+    kept = [config[part] if has_part(config, part) else {} for part in PRETRAINED_PARTS]
+    encoder, decoder = pretrained_sections(source, *kept)
+    return {**config, "encoder": encoder, "decoder": decoder}
+
+
+def has_part(config: Mapping[str, Any], part: str) -> bool:
+    """Whether the encoder or decoder of a config is of the class that `model.pretrained` fills."""
+    return find_target(config[part]["_target_"]) is PRETRAINED_PARTS[part]
 
 
 def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Tokens:
@@ -41,7 +66,7 @@ def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Token
     source = config["decoder"].get("tokenizer")
     if source is None:
         return Vocabulary.build(captions, VocabularySettings(**config["vocabulary"]).min_count)
-    return BytePairs.load(source)
+    return read_tokens(source)
 
 
 def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = True) -> Captioner:

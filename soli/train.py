@@ -10,6 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from soli.bridge import load_pretrained
 from soli.configuration import build, command, find_target, job_overrides, override_dirname
 from soli.configuration.kinds import show as _show
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
@@ -24,6 +25,7 @@ from soli.runs import (
     build_tokenizer,
     check_new,
     completed,
+    has_part,
     load_tokenizer,
     pick_device,
     read_config,
@@ -60,10 +62,12 @@ def main(config: DictConfig) -> None:
     if saved and read_progress(folder / LAST).finished:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
-    settings = settings if resume else completed(settings)
+    if not resume:
+        _check_replaced(settings)
+        settings = completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if settings["init_from"] is None and losses == {"contrastive"}:
+    if not _starts_trained(settings) and losses == {"contrastive"}:
         raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
@@ -80,6 +84,8 @@ def main(config: DictConfig) -> None:
     model = build_captioner(settings, tokenizer, new=not saved and start_run is None)
     if start_run is not None and not saved:
         start_from(start_run, model, settings)
+    if settings["model"]["pretrained"] is not None and not saved:
+        load_pretrained(settings["model"]["pretrained"], model)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
     _check_recipe(settings, recipe, dataset, model)
@@ -114,7 +120,7 @@ def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
         f"{key} was {_show(_at(settings, key))}, is {_show(_at(config, key))}"
         for override in given
         for key in _compared(override.partition("=")[0], settings)
-        if _at(config, key) != _at(settings, key)
+        if not _agrees(_at(config, key), _at(settings, key))
     ]
     if differing:
         raise SoliError(
@@ -129,6 +135,13 @@ def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
 def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
     """The keys that an override sets: itself, and of an experiment everything but what may change."""
     return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
+
+
+def _agrees(given: Any, recorded: Any) -> bool:
+    """Whether a value is as it was; in a section null agrees with whatever pretrained weights put there."""
+    if isinstance(given, Mapping) and isinstance(recorded, Mapping):
+        return all(value is None or _agrees(value, recorded.get(name)) for name, value in given.items())
+    return given == recorded
 
 
 def _at(config: Mapping[str, Any], key: str) -> Any:
@@ -149,15 +162,30 @@ def _recipe(settings: Any) -> Recipe:
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
-        siamese=SiameseSettings(**settings["siamese"]).resolve(
-            settings["init_from"] is not None or bool(settings["encoder"].get("weights"))
-        ),
+        siamese=SiameseSettings(**settings["siamese"]).resolve(_starts_trained(settings) or bool(settings["encoder"].get("weights"))),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
         logging=LoggingSettings(**settings["logging"]),
         runtime=runtime_settings(settings),
     )
+
+
+def _starts_trained(settings: Mapping[str, Any]) -> bool:
+    """Whether the whole captioner has learnt something before."""
+    return settings["init_from"] is not None or settings["model"]["pretrained"] is not None
+
+
+def _check_replaced(settings: Mapping[str, Any]) -> None:
+    """Raises SoliError for overrides of an encoder or decoder that `model.pretrained` would replace by one of another class."""
+    source = settings["model"]["pretrained"]
+    for part, kind, choice in (("encoder", "ViTEncoder", "vit_b16"), ("decoder", "GPT2Decoder", "gpt2")):
+        given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
+        if source is not None and given and not has_part(settings, part):
+            raise SoliError(
+                f"{given[0]} is for a {settings[part]['_target_'].rpartition('.')[2]}, and model.pretrained={source} puts a {kind} there. "
+                f"Leave it out, or choose {part}={choice} {part}.weights=null to set the keys of that one."
+            )
 
 
 def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
@@ -172,6 +200,12 @@ def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model:
     conditions = [name for phase in recipe.phases.values() for view in phase.views.values() for name in view]
     for condition in [*settings["degradation"]["conditions"], *recipe.validation.conditions, *conditions]:
         parse(condition, recipe.mode, dataset.reference_side)
+    places = getattr(model.decoder, "max_positions", None)
+    for key in ("loader", "generation"):
+        if places is not None and settings[key]["max_tokens"] > places:
+            raise SoliError(
+                f"{key}.max_tokens={settings[key]['max_tokens']} is more than decoder.architecture.n_positions={places}: lower it."
+            )
     for phase in recipe.phases.values():
         parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
         check_embedding_trains(model, phase)
@@ -191,13 +225,15 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
             model,
             data,
             degradations,
-            recipe.validation.num_beams,
-            generation.max_tokens,
-            generation.length_penalty,
             generation.batch_size,
             runtime.workers,
             runtime.precision,
             progress=False,
+            num_beams=recipe.validation.num_beams,
+            max_tokens=generation.max_tokens,
+            min_tokens=generation.min_tokens,
+            length_penalty=generation.length_penalty,
+            no_repeat_ngram=generation.no_repeat_ngram,
         )
         scores = [scorer.score(rung.captions) for rung in rungs]
         return validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)

@@ -1,4 +1,4 @@
-"""The three commands as a user types them: what they write, what they print, and how they fail."""
+"""The commands as a user types them: what they write, what they print, and how they fail."""
 
 from __future__ import annotations
 
@@ -153,6 +153,9 @@ def test_captions_from_the_command_and_from_python_are_the_same(trained, run, tm
         Image.fromarray(generator.integers(0, 256, (80, 120, 3), dtype=np.uint8)).save(path)
     listed = f"images=[{','.join(map(str, paths))}]"
     plain = run("caption", f"run={trained}", listed, "condition=R0.2S1")
+    figures = tmp_path / "figures"
+    drawn = run("caption", f"run={trained}", listed, "condition=R0.2S1", f"attention={figures}")
+    assert drawn.out == plain.out and {path.suffix for path in figures.iterdir()} == {".png", ".npz"}
     as_json = run("caption", f"run={trained}", listed, "condition=R0.2S1", "json=true")
     expected = soli.load(trained).caption(paths, condition="R0.2S1")
     assert plain.out.splitlines() == [f"{path}\t{caption}" for path, caption in zip(paths, expected, strict=True)]

@@ -13,9 +13,9 @@ import pytest
 SOLI = Path(__file__).parents[1] / "soli"
 
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
-COMMANDS = {"soli", "train", "evaluate", "caption", "configuration", "runs"}
+COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs"}
 VERBS = {"training", "evaluation"}
-COMPOSITION = {"model", "generation", "embedding"}
+COMPOSITION = {"model", "generation", "embedding", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}
 WORDS = {"interfaces", "vocabulary", "byte_pairs", "hub", "tokenization", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)

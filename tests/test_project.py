@@ -60,7 +60,7 @@ def test_wheel_carries_the_library_and_the_configs(wheel: Path) -> None:
 
 
 def test_console_scripts_lead_to_functions() -> None:
-    assert set(PROJECT["scripts"]) == {"soli-train", "soli-evaluate", "soli-caption"}
+    assert set(PROJECT["scripts"]) == {"soli-train", "soli-evaluate", "soli-caption", "soli-export"}
     for target in PROJECT["scripts"].values():
         module, function = target.split(":")
         tree = ast.parse((REPOSITORY / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from soli.spelling import nearest
 
 
 def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
-    """The config of a command (train, evaluate or caption) with these overrides, exactly as the command would see it.
+    """The config of a command (train, evaluate, caption or export) with these overrides, exactly as the command would see it.
 
     Nothing global changes: a Hydra that is already initialised stays as it is. Raises SoliError for every unknown key, choice or type.
     """

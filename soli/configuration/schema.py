@@ -39,6 +39,13 @@ class VariantChoice:
 
 
 @dataclass(frozen=True)
+class ModelChoice:
+    """A whole captioner to start from: a VisionEncoderDecoderModel of ViT and GPT-2, which brings the encoder and decoder sections."""
+
+    pretrained: str | None
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """configs/train.yaml."""
 
@@ -55,6 +62,7 @@ class TrainConfig:
     run_dir: str | None
     resume: str | None
     init_from: str | None
+    model: ModelChoice
     embedding: EmbeddingSettings
     siamese: SiameseSettings
     vocabulary: VocabularySettings
@@ -79,7 +87,14 @@ class GenerationChanges:
 
     num_beams: int | None
     max_tokens: int | None
+    min_tokens: int | None
     length_penalty: float | None
+    no_repeat_ngram: int | None
+    sample: bool | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    seed: int | None
     batch_size: int | None
 
 
@@ -107,8 +122,19 @@ class CaptionConfig:
     checkpoint: Literal["best", "last"]
     condition: str | None
     json: bool
+    attention: str | None
     generation: GenerationChanges
     runtime: RuntimeSettings
 
 
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "caption": CaptionConfig}
+@dataclass(frozen=True)
+class ExportConfig:
+    """configs/export.yaml."""
+
+    run: str
+    to: str
+    checkpoint: Literal["best", "last"]
+    program: bool
+
+
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "caption": CaptionConfig, "export": ExportConfig}

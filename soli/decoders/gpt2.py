@@ -159,7 +159,7 @@ class GPT2Decoder(nn.Module):
         try:
             with quietly():
                 model, report = GPT2Model.from_pretrained(
-                    folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True
+                    folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
                 )
         except Exception as reason:  # of the reader of the weights, none of them the user's language
             raise SoliError(f"decoder.weights={weights} cannot be loaded: {str(reason).strip().splitlines()[0]}") from reason

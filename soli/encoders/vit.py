@@ -155,17 +155,17 @@ def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int
     folder = fetch(weights, "encoder.weights", MODEL_FILES)
     try:
         with quietly():
-            pretrained, report = make_model.from_pretrained(folder, **options, output_loading_info=True, local_files_only=True)
+            pretrained, report = make_model.from_pretrained(folder, **options, output_loading_info=True, use_safetensors=True)
     except Exception as reason:  # of the reader of the weights, none of them the user's language
         raise SoliError(f"encoder.weights={weights} cannot be loaded: {str(reason).strip().splitlines()[0]}") from reason
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise SoliError(f"encoder.weights={weights} lacks {len(missing)} tensors of its model ({missing[0]}, ...).")
-    return _resized(pretrained, make_model(config, **options), input_size)
+    return resized(pretrained, make_model(config, **options), input_size)
 
 
 @torch.no_grad()
-def _resized(pretrained: nn.Module, model: nn.Module, input_size: int) -> nn.Module:
+def resized(pretrained: nn.Module, model: nn.Module, input_size: int) -> nn.Module:
     """`model` with the weights of `pretrained`, the position embeddings interpolated (bicubic) to squares of `input_size` pixels."""
     state = pretrained.state_dict()
     name = next(name for name in state if "position_embedding" in name and "ids" not in name)

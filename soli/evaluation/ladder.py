@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,15 +36,16 @@ def climb(
     model: Captioner,
     data: CaptionedImages,
     degradations: Sequence[Degradation],
-    num_beams: int,
-    max_tokens: int,
-    length_penalty: float = 1.0,
     batch_size: int = 32,
     workers: int = 0,
     precision: str = "fp32",
     progress: bool = True,
+    **options: Any,
 ) -> list[Rung]:
-    """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode."""
+    """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode.
+
+    `options` are those of GenerationOptions (soli/generation.py).
+    """
     model.eval()
     rungs = [Rung(degradation.spec) for degradation in degradations]
     embeddings: list[list[Tensor]] = [[] for _ in rungs]
@@ -55,7 +57,7 @@ def climb(
             rung.sizes += [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
             with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 features = model.encoder(model.render(batch.images, [degradation] * len(batch.images)))
-                rung.captions += model.describe(features, num_beams, max_tokens, length_penalty)
+                rung.captions += model.describe(features, first=len(rung.captions), **options)
             parts.append(model.embeddings(features).cpu())
     for rung, parts in zip(rungs, embeddings, strict=True):
         rung.embeddings = torch.cat(parts)

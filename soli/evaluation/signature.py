@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from soli.generation import GenerationOptions
 from soli.interfaces import SoliError
 from soli.tokenization import tokenizer_name
 from soli.version import __version__
+
+
+def generation_entry(options: GenerationOptions) -> str:
+    """How captions were generated: `beam3,max30,length1`, `greedy,...` or `sample,...`, and what else is not as by default."""
+    search = "sample" if options.sample else f"beam{options.num_beams}" if options.num_beams > 1 else "greedy"
+    entries = [search, f"max{options.max_tokens}", f"length{options.length_penalty:g}"]
+    entries += [f"min{options.min_tokens}"] if options.min_tokens else []
+    entries += [f"norepeat{options.no_repeat_ngram}"] if options.no_repeat_ngram is not None else []
+    entries += [f"{name.replace('_', '')}{value:g}" for name, value in options.filters.items()]
+    return ",".join([*entries, f"seed{options.seed}"] if options.sample else entries)
 
 
 def signature(metric: str = "BLEU,METEOR,ROUGE-L,CIDEr", **facts: object) -> str:

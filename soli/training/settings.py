@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from soli.generation import GenerationOptions
 from soli.interfaces import SoliError
 
 
@@ -119,7 +120,7 @@ class SiameseSettings:
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """Captions of the validation split are generated every `every_epochs` epochs, under each of `conditions`.
+    """Captions of the validation split are generated every `every_epochs` epochs, under each of `conditions`: searched, never sampled.
 
     `metric`, averaged over `select_on` (None: over all conditions), selects the best checkpoint of a phase; `patience` is how many
     validations may bring no gain.
@@ -150,18 +151,14 @@ class ValidationSettings:
 
 
 @dataclass(frozen=True)
-class GenerationSettings:
-    """Beam search with `num_beams` beams (1: greedy), at most `max_tokens` words, scores divided by length ** `length_penalty`."""
+class GenerationSettings(GenerationOptions):
+    """GenerationOptions (soli/generation.py), and how many photographs are captioned at a time."""
 
-    num_beams: int = 3
-    max_tokens: int = 30
-    length_penalty: float = 1.0
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        _check_at_least(self, "generation", num_beams=1, max_tokens=1, batch_size=1)
-        if not -10 <= self.length_penalty <= 10:
-            raise SoliError(f"generation.length_penalty={self.length_penalty} must lie between -10 and 10 (1: the mean log-probability).")
+        super().__post_init__()
+        _check_at_least(self, "generation", batch_size=1)
 
 
 @dataclass(frozen=True)

@@ -153,3 +153,11 @@ def test_damaged_folders_are_named(tmp_path):
     transformers.GPT2Config().save_pretrained(tmp_path)
     with pytest.raises(SoliError, match="is a gpt2; allowed are vit, deit, clip_vision_model"):
         encoder(weights=str(tmp_path))
+
+
+def test_pickled_weights_are_not_read(tmp_path):
+    model = transformers.ViTModel(transformers.ViTConfig(**SIZES, image_size=32))
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(SoliError, match="cannot be loaded: .*safetensors"):
+        encoder(weights=str(tmp_path))

@@ -1,0 +1,96 @@
+"""How well a linear classifier on an encoder's frozen features finds the photographs whose captions name something, at each condition.
+
+python scripts/linear_probe.py --words dog dogs -- encoder=vit_tiny encoder.weights=<folder> dataset=flickr8k dataset.root=<flickr8k>
+
+As many photographs with one of the words as without, half of each to fit on and half held out. The features are the first one (a ViT's
+class token) beside the mean of all, standardised; a logistic regression with a ridge of 1e-3 is fitted on them, on originals for the first
+column, on copies of the same condition for the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+import soli
+from soli.configuration import build
+from soli.degradations import Framing, parse, render
+from soli.interfaces import SoliError
+from soli.runs import build_dataset
+from soli.tokenization import tokenize
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--words", nargs="+", default=["dog", "dogs"])
+    parser.add_argument("--conditions", nargs="+", default=["original", "R0.1S50"])
+    parser.add_argument("--photographs", type=int, default=2400, help="with and without the words, together")
+    parser.add_argument("overrides", nargs="*", help="of soli.train's config: encoder and dataset")
+    given = parser.parse_args()
+    config = soli.compose(given.overrides)
+    dataset = build_dataset(config)
+    examples, labels = balanced(dataset, given.words, given.photographs)
+    encoder = build(config["encoder"]).eval()
+    features = {name: encode(encoder, dataset, examples, name) for name in given.conditions}
+    print(f"{len(examples)} photographs, half with {' or '.join(given.words)}; held-out accuracy")
+    print(f"{'condition':20}{'fitted on originals':>22}{'fitted on its own':>20}")
+    first = features[given.conditions[0]]
+    for name, found in features.items():
+        print(f"{name:20}{accuracy(first, found, labels):22.3f}{accuracy(found, found, labels):20.3f}")
+
+
+def balanced(dataset, words: list[str], number: int) -> tuple[list, torch.Tensor]:
+    """Photographs of all splits, every second one with a word, in an order that depends on nothing else."""
+    everything = [example for split in dataset.splits for example in dataset.examples(split)]
+    random.Random(0).shuffle(everything)
+    kinds: tuple[list, list] = ([], [])
+    for example in everything:
+        kinds[any(set(words) & set(tokenize(caption)) for caption in example.captions)].append(example)
+    size = min(number // 2, *map(len, kinds))
+    if size < 2:
+        raise SoliError(f"{min(map(len, kinds))} photographs are with or without {', '.join(words)}: choose other --words.")
+    chosen = [example for pair in zip(kinds[0][:size], kinds[1][:size], strict=True) for example in pair]
+    return chosen, torch.arange(len(chosen)) % 2
+
+
+@torch.inference_mode()
+def encode(encoder, dataset, examples: list, condition: str) -> torch.Tensor:
+    degradation, framing = parse(condition, reference_side=dataset.reference_side), Framing(encoder.input_size, encoder.framing)
+    rows = []
+    for first in tqdm(range(0, len(examples), 32), desc=condition):
+        images = [torch.from_numpy(dataset.read_image(example).transpose(2, 0, 1).copy()) for example in examples[first : first + 32]]
+        frames = [framing.frame(*image.shape[1:]) for image in images]
+        features = encoder(render(images, [degradation] * len(images), frames))
+        rows.append(torch.cat([features[:, 0], features.mean(1)], dim=-1))
+    return torch.cat(rows)
+
+
+def accuracy(fitted: torch.Tensor, tested: torch.Tensor, labels: torch.Tensor) -> float:
+    """Of a logistic regression fitted on the first half of `fitted`, on the second half of `tested`."""
+    half = len(labels) // 2
+    mean, std = fitted[:half].mean(0), fitted[:half].std(0) + 1e-6
+    x, y = (fitted[:half] - mean) / std, labels[:half].float()
+    weight = torch.zeros(x.shape[1] + 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = functional.binary_cross_entropy_with_logits(x @ weight[1:] + weight[0], y) + 1e-3 * weight[1:].square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    answers = ((tested[half:] - mean) / std) @ weight[1:] + weight[0] > 0
+    return (answers == labels[half:].bool()).float().mean().item()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SoliError as error:
+        sys.exit(f"error: {error}")

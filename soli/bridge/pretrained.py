@@ -1,0 +1,195 @@
+"""A VisionEncoderDecoderModel of ViT and GPT-2 as the start of a captioner: its sections of the config, and its weights."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from soli.bridge.tokens import TOKENIZER_FILES
+from soli.decoders import GPT2Decoder, gpt2
+from soli.encoders import ViTEncoder, vit
+from soli.hub import fetch, quietly
+from soli.interfaces import SoliError
+from soli.model import Captioner
+
+KEY = "model.pretrained"
+
+
+def pretrained_sections(source: str, encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `encoder` and `decoder` of a config that describe the model in the folder, or of the hub name, `source`.
+
+    Those given, of a ViTEncoder and a GPT2Decoder or empty, keep what a user chooses: the input's size and framing, what trains, dropout,
+    the tokenizer. Architecture, tokens and statistics of the input are the model's. Raises SoliError for other kinds of models, and for
+    settings that contradict it.
+    """
+    for part, given in (("encoder", encoder), ("decoder", decoder)):
+        if given.get("weights") is not None:
+            raise SoliError(
+                f"{KEY}={source} and {part}.weights={given['weights']} are two sources of the same weights: add {part}.weights=null."
+            )
+    if not encoder.get("class_token", True):
+        raise SoliError(f"{KEY}={source} needs encoder.class_token=true: its decoder looks at the class token too.")
+    folder, config = _config(source)
+    image_size = _image_size(config["encoder"], source)
+    seen = _preprocessing(folder, image_size)
+    tokenizer = decoder.get("tokenizer") or source
+    if tokenizer == source:
+        _check_tokenizer(folder, source)
+    return (
+        {
+            "_target_": "soli.encoders.ViTEncoder",
+            **_defaults(ViTEncoder),
+            **{**seen, "input_size": image_size},
+            **{key: value for key, value in encoder.items() if value is not None or key not in seen},
+            "architecture": vit.architecture_of(config["encoder"], f"The encoder of {KEY}={source}"),
+        },
+        {
+            "_target_": "soli.decoders.GPT2Decoder",
+            **_defaults(GPT2Decoder),
+            **decoder,
+            "architecture": gpt2.architecture_of(config["decoder"], f"The decoder of {KEY}={source}"),
+            "tokenizer": tokenizer,
+        },
+    )
+
+
+def load_pretrained(source: str, captioner: Captioner) -> None:
+    """Puts the weights at `source` into a captioner built with `pretrained_sections`; position embeddings are interpolated to its input.
+
+    Raises SoliError when tensors are missing or of other shapes, and when its tokenizer is not the one of these weights.
+    """
+    folder, config = _config(source)
+    _check_tokens(config, captioner, source)
+    state = _tensors(folder, source)
+    encoder, decoder = captioner.encoder, captioner.decoder
+    sizes = {"image_size": _image_size(config["encoder"], source)}
+    pooler = {"add_pooling_layer": False} if hasattr(encoder.vit, "pooler") else {}
+    vit.resized(_loaded(encoder.vit, _part(state, "encoder."), source, sizes, **pooler), encoder.vit, encoder.input_size)
+    words = _loaded(decoder.gpt2, _part(state, "decoder.transformer."), source, {}).state_dict()
+    adapted = {name.replace(".base_layer.", "."): name for name in decoder.gpt2.state_dict()}  # where LoRA adapters are to be trained
+    decoder.gpt2.load_state_dict({adapted[name]: value for name, value in words.items()}, strict=False)
+    if isinstance(decoder.bridge, nn.Linear):
+        try:
+            decoder.bridge.load_state_dict(_part(state, "enc_to_dec_proj."))
+        except RuntimeError as reason:
+            raise SoliError(
+                f"{KEY}={source} lacks a fitting enc_to_dec_proj, the projection of its features to the decoder's width."
+            ) from reason
+
+
+def _config(source: str) -> tuple[Path, dict[str, Any]]:
+    """The folder of a model, and its config.json. Raises SoliError when it is none of an encoder and a decoder."""
+    folder = fetch(source, KEY, ["config.json", "*.safetensors", *TOKENIZER_FILES, "preprocessor_config.json"])
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as reason:
+        raise SoliError(
+            f"{KEY}={source} has no readable config.json: give a folder that soli.export or transformers has saved "
+            "(a run of soli is continued with init_from=<run>)."
+        ) from reason
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "vision-encoder-decoder" or not all(isinstance(config.get(part), dict) for part in ("encoder", "decoder")):
+        raise SoliError(
+            f"{KEY}={source} is a {kind}, and a vision-encoder-decoder is needed, whole with a decoder. "
+            "Weights of a ViT alone are for encoder.weights, those of a GPT-2 for decoder.weights."
+        )
+    return folder, config
+
+
+def _image_size(config: Mapping[str, Any], source: str) -> int:
+    size = config.get("image_size", 224)
+    sides = set(size) if isinstance(size, list) else {size}
+    if len(sides) != 1 or not all(isinstance(side, int) for side in sides):
+        raise SoliError(f"The encoder of {KEY}={source} sees images of {size} pixels: only squares are possible here.")
+    return sides.pop()
+
+
+def _preprocessing(folder: Path, image_size: int) -> dict[str, Any]:
+    """Framing, mean and standard deviation of the input, as far as a preprocessor_config.json says."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        framing = "crop" if found.get("do_center_crop") else "squash"
+        mean, std = ([float(value) for value in found[name]] for name in ("image_mean", "image_std"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise SoliError(f"{path} is damaged: it gives no image_mean and image_std. Save the model's image processor again.") from reason
+    return {"framing": framing, "mean": mean, "std": std}
+
+
+def _check_tokenizer(folder: Path, source: str) -> None:
+    there = {name for name in TOKENIZER_FILES if (folder / name).is_file()}
+    if "tokenizer.json" not in there and not {"vocab.json", "merges.txt"} <= there:
+        raise SoliError(
+            f"{KEY}={source} has no tokenizer (tokenizer.json, or vocab.json and merges.txt): give decoder.tokenizer the folder of the one "
+            "that it was trained with."
+        )
+
+
+def _defaults(part: type) -> dict[str, Any]:
+    """The arguments that have a default."""
+    found = inspect.signature(part).parameters.values()
+    return {one.name: one.default for one in found if one.default is not one.empty}
+
+
+def _check_tokens(config: Mapping[str, Any], captioner: Captioner, source: str) -> None:
+    """Raises SoliError for a tokenizer of another length, or that starts captions with another token."""
+    remedy = "Give decoder.tokenizer the folder of the one that it was trained with."
+    known, given = config["decoder"].get("vocab_size", 50257), len(captioner.tokenizer)
+    if known != given:
+        raise SoliError(f"{KEY}={source} has a decoder of {known} tokens and a tokenizer of {given}. {remedy}")
+    start = config.get("decoder_start_token_id")
+    if start not in (None, captioner.tokenizer.start_id):
+        raise SoliError(f"{KEY}={source} starts captions with token {start}, its tokenizer with {captioner.tokenizer.start_id}. {remedy}")
+
+
+def _tensors(folder: Path, source: str) -> dict[str, Tensor]:
+    whole = folder / "model.safetensors"
+    files = [whole] if whole.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
+    if not files:
+        raise SoliError(
+            f"{KEY}={source} has no model.safetensors; pickled weights (pytorch_model.bin) are never read here. "
+            "Convert them where you trust them: VisionEncoderDecoderModel.from_pretrained(...).save_pretrained(<folder>)."
+        )
+    try:
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
+    except (OSError, SafetensorError) as reason:
+        raise SoliError(f"{KEY}={source}: its weights cannot be read ({reason}). Download or export it again.") from reason
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _loaded(like: nn.Module, state: dict[str, Tensor], source: str, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    """A model like `like` but for `sizes` with the tensors of `state`; transformers knows the names that they had in earlier versions."""
+    config = copy.deepcopy(like.config)
+    for name, value in sizes.items():
+        setattr(config, name, value)
+    with quietly():
+        model, report = type(like).from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            **options,
+        )
+    lacking = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if lacking:
+        raise SoliError(
+            f"{KEY}={source} lacks {len(lacking)} tensors of its {type(like).__name__}, or has them in other shapes ({lacking[0]}, ...): "
+            "its files do not belong together. Download or export it again."
+        )
+    return model
