@@ -133,7 +133,12 @@ def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
 
 
 def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
-    """The keys that an override sets: itself, and of an experiment everything but what may change."""
+    """The keys that an override sets: itself, and of an experiment everything but what may change.
+
+    What a pretrained model replaced, as the choice of encoder and decoder, is not there to be compared.
+    """
+    if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
+        return []
     return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
 
 

@@ -270,3 +270,14 @@ def test_a_name_without_a_network_says_so(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(SoliError, match="model.pretrained=someone/captioner is no local folder.*no route"):
         begin("someone/captioner")
+
+
+def test_a_run_may_be_resumed_with_the_parts_it_was_started_with(exported, run, tmp_path):  # noqa: F811
+    started = ("encoder=vit_tiny", "encoder.weights=null", "decoder=tiny_gpt2", f"model.pretrained={exported['words']}")
+    common = ("runtime.max_steps=1", "epochs=1", "validation.limit=2", "loader.max_tokens=12", "generation.max_tokens=12")
+    first = run("train", *TOY, *started, *common, f"run_dir={tmp_path / 'run'}")
+    assert first.code == 0, first.err
+    again = run("train", *started, f"resume={tmp_path / 'run'}")
+    assert again.code == 0 and "nothing to resume" in again.out, again.err
+    other = run("train", *started, "encoder.input_size=48", f"resume={tmp_path / 'run'}")
+    assert other.code == 1 and "encoder.input_size was" in other.err
