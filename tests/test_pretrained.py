@@ -277,7 +277,7 @@ def test_a_run_may_be_resumed_with_the_parts_it_was_started_with(exported, run, 
     common = ("runtime.max_steps=1", "epochs=1", "validation.limit=2", "loader.max_tokens=12", "generation.max_tokens=12")
     first = run("train", *TOY, *started, *common, f"run_dir={tmp_path / 'run'}")
     assert first.code == 0, first.err
-    again = run("train", *started, f"resume={tmp_path / 'run'}")
-    assert again.code == 0 and "nothing to resume" in again.out, again.err
+    again = run("train", *started, f"resume={tmp_path / 'run'}", "runtime.max_steps=2")
+    assert again.code == 0 and "2 steps" in again.out, again.err
     other = run("train", *started, "encoder.input_size=48", f"resume={tmp_path / 'run'}")
     assert other.code == 1 and "encoder.input_size was" in other.err
