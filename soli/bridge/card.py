@@ -55,7 +55,7 @@ captions that they were trained on, and of the pretrained weights that they star
 
 NAMES = (
     "`original` is the photograph itself; `R0.1S50` shrinks both sides to a tenth in 50 bilinear steps, `_GF500` blurs it before with a "
-    "Gaussian of 500 pixels, `_JPEG30` saves it afterwards as JPEG of quality 30."
+    "15x15 Gaussian filter (sigma 500), `_JPEG30` saves it afterwards as JPEG of quality 30."
 )
 
 

@@ -123,7 +123,7 @@ class AttentionLSTM(nn.Module):
     def _advance(self, words: Tensor, state: LSTMState) -> LSTMState:
         """One word further: words (N, C, embedding)."""
         query = self.query(state.hidden).unsqueeze(2)  # (N, C, 1, A)
-        scores = self.score(torch.tanh(state.keys.unsqueeze(1) + query)).squeeze(-1)  # (N, C, L)
+        scores = self.score((state.keys.unsqueeze(1) + query).tanh_()).squeeze(-1)  # (N, C, L)
         attention = scores.softmax(-1)
         context = self.gate(state.hidden).sigmoid() * (attention @ state.features)  # (N, C, D)
         inputs = torch.cat([words, context], dim=-1).flatten(0, 1)
