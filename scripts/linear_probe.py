@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 import soli
 from soli.configuration import build
-from soli.degradations import Framing, parse, render
+from soli.degradations import Degradation, Framing, parse, render
 from soli.interfaces import SoliError
 from soli.runs import build_dataset
 from soli.tokenization import tokenize
@@ -28,7 +28,7 @@ from soli.tokenization import tokenize
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", nargs="+", default=["dog", "dogs"])
-    parser.add_argument("--conditions", nargs="+", default=["original", "R0.1S50"])
+    parser.add_argument("--conditions", nargs="+", default=["R0.1S50"], help="besides original")
     parser.add_argument("--photographs", type=int, default=2400, help="with and without the words, together")
     parser.add_argument("overrides", nargs="*", help="of soli.train's config: encoder and dataset")
     given = parser.parse_args()
@@ -36,10 +36,13 @@ def main() -> None:
     dataset = build_dataset(config)
     examples, labels = balanced(dataset, given.words, given.photographs)
     encoder = build(config["encoder"]).eval()
-    features = {name: encode(encoder, dataset, examples, name) for name in given.conditions}
+    conditions = dict.fromkeys(["original", *given.conditions])
+    features = {
+        name: encode(encoder, dataset, examples, parse(name, config.degradation.mode, dataset.reference_side)) for name in conditions
+    }
     print(f"{len(examples)} photographs, half with {' or '.join(given.words)}; held-out accuracy")
     print(f"{'condition':20}{'fitted on originals':>22}{'fitted on its own':>20}")
-    first = features[given.conditions[0]]
+    first = features["original"]
     for name, found in features.items():
         print(f"{name:20}{accuracy(first, found, labels):22.3f}{accuracy(found, found, labels):20.3f}")
 
@@ -59,10 +62,10 @@ def balanced(dataset, words: list[str], number: int) -> tuple[list, torch.Tensor
 
 
 @torch.inference_mode()
-def encode(encoder, dataset, examples: list, condition: str) -> torch.Tensor:
-    degradation, framing = parse(condition, reference_side=dataset.reference_side), Framing(encoder.input_size, encoder.framing)
+def encode(encoder, dataset, examples: list, degradation: Degradation) -> torch.Tensor:
+    framing = Framing(encoder.input_size, encoder.framing)
     rows = []
-    for first in tqdm(range(0, len(examples), 32), desc=condition):
+    for first in tqdm(range(0, len(examples), 32), desc=degradation.spec):
         images = [torch.from_numpy(dataset.read_image(example).transpose(2, 0, 1).copy()) for example in examples[first : first + 32]]
         frames = [framing.frame(*image.shape[1:]) for image in images]
         features = encoder(render(images, [degradation] * len(images), frames))

@@ -10,7 +10,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from soli.hub import fetch
+from soli.hub import fetch, first_line
 from soli.interfaces import SoliError
 from soli.tokenization import tokenize
 
@@ -54,7 +54,7 @@ class BytePairs:
         except SoliError:
             raise
         except Exception as reason:  # the library raises plain Exceptions
-            raise SoliError(f"decoder.tokenizer={source} cannot be read: {str(reason).splitlines()[0]}") from reason
+            raise SoliError(f"decoder.tokenizer={source} cannot be read: {first_line(reason)}") from reason
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json."""
@@ -75,7 +75,7 @@ class BytePairs:
         return ids[:max_tokens]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text up to the first end."""
+        """The text up to the end; one at the very beginning is the start."""
         kept: list[int] = []
         for index in ids:
             if index == self.end_id and kept:
@@ -89,5 +89,6 @@ def _from_merges(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(BPE.from_file(str(vocabulary), str(merges)))
     backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
     backend.decoder = ByteLevelDecoder()
-    backend.add_special_tokens([END])
+    if backend.token_to_id(END) is not None:
+        backend.add_special_tokens([END])
     return backend

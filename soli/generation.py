@@ -23,8 +23,8 @@ NEVER = float("-inf")
 class GenerationOptions:
     """How captions are generated: searched with `num_beams` beams (1: greedy), or drawn at random (`sample`).
 
-    A caption has at least `min_tokens` words and at most `max_tokens` tokens, the end token counted only here. Its score is the sum of
-    log-probabilities over length ** `length_penalty`. `no_repeat_ngram` n: no n tokens, the start token among them, come twice in a row.
+    A caption has at least `min_tokens` tokens and at most `max_tokens` tokens, the end token counted only here. Its score is the sum of
+    log-probabilities over length ** `length_penalty`. `no_repeat_ngram` n: no n tokens in a row, the start token among them, come twice.
 
     Sampling draws each word with probabilities p ** (1 / `temperature`), among the `top_k` likeliest words (None: all), then among the
     fewest that make up a share of `top_p`. What is drawn is a function of `seed` and the image's number.

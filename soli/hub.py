@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from soli.interfaces import SoliError
 
@@ -30,7 +32,7 @@ def fetch(source: str, key: str, files: Sequence[str]) -> Path:
         return Path(snapshot_download(source, allow_patterns=list(files)))
     except Exception as reason:  # of the network, the hub or the disk
         raise SoliError(
-            f"{key}={source} is no local folder, and could not be fetched from the hub ({_first_line(reason)}). "
+            f"{key}={source} is no local folder, and could not be fetched from the hub ({first_line(reason)}). "
             f"{advice} with {', '.join(files[:3])}, downloaded where there is a network."
         ) from reason
 
@@ -51,5 +53,17 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(reason: Exception) -> str:
+def read_config(folder: Path, key: str, source: str) -> dict[str, Any]:
+    """The config.json of a model, which the user gave as `key`=`source`. Raises SoliError when it is missing or damaged."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError) as reason:
+        raise SoliError(f"{key}={source} has no readable config.json: give a folder that transformers has saved.") from reason
+    return config
+
+
+def first_line(reason: Exception) -> str:
+    """What an exception of another library says, short enough for a message."""
     return (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]

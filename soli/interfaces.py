@@ -58,8 +58,11 @@ class CaptionDataset(Protocol):
 class Tokenizer(Protocol):
     """Captions to token ids and back. `encode` adds the start and end tokens; `decode` drops them and stops at the end.
 
-    `suppressed_ids` are tokens that a caption never contains.
+    `suppressed_ids` are tokens that a caption never contains. `pad_id` may be no token (below 0): a decoder then reads it as any token.
+    `words` are the tokens by id, and `save` writes what the tokenizer is made of.
     """
+
+    words: tuple[str, ...]
 
     pad_id: int
     start_id: int
@@ -71,6 +74,8 @@ class Tokenizer(Protocol):
     def encode(self, caption: str, max_tokens: int | None = None) -> list[int]: ...
 
     def decode(self, ids: Iterable[int]) -> str: ...
+
+    def save(self, path: Path) -> None: ...
 
 
 class Encoder(Protocol):
@@ -97,9 +102,14 @@ class Decoder(Protocol):
     Stepping: `start(features) -> state`; `step(tokens (N,) or (N, C), state) -> logits (N, [C,] K), state`;
     `reorder(state, parents (N, C')) -> state` lets hypothesis c of an image continue hypothesis parents[n, c]; `select(state, images (M,))`
     keeps some of the images. Neither copies features per hypothesis.
+
+    `attention_weight` is the weight of the attention loss where a variant leaves it open. Optional, also for encoders: `complete(settings)`
+    adds what pretrained files say to the part's section of the config; `finetuned_parts()`; of decoders `notices`, sentences for the user,
+    and `max_positions`, the most tokens of a caption.
     """
 
     vocab_size: int
+    attention_weight: float
 
     def __call__(self, features: Tensor, tokens: Tensor, return_attention: bool = False) -> Any: ...
 

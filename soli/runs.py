@@ -21,6 +21,7 @@ from soli.configuration.schema import TrainConfig
 from soli.decoders import GPT2Decoder
 from soli.embedding import Embedding
 from soli.encoders import ViTEncoder
+from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint, load_weights
@@ -152,7 +153,7 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
             raise SoliError(f"there is no {', '.join(missing)}")
         check_values(config, TrainConfig)
     except Exception as reason:  # of yaml, of OmegaConf, or ours
-        raise SoliError(f"{path} is damaged, or of another version of soli: {str(reason).splitlines()[0]}") from reason
+        raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason)}") from reason
     return config
 
 

@@ -68,7 +68,9 @@ def main(config: DictConfig) -> None:
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
     if not _starts_trained(settings) and losses == {"contrastive"}:
-        raise SoliError("No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run>.")
+        raise SoliError(
+            "No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
+        )
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
     is_main = accelerator.is_main_process
@@ -120,7 +122,7 @@ def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
         f"{key} was {_show(_at(settings, key))}, is {_show(_at(config, key))}"
         for override in given
         for key in _compared(override.partition("=")[0], settings)
-        if not _agrees(_at(config, key), _at(settings, key))
+        if not _agrees(key, _at(config, key), _at(settings, key))
     ]
     if differing:
         raise SoliError(
@@ -135,17 +137,20 @@ def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
 def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
     """The keys that an override sets: itself, and of an experiment everything but what may change.
 
-    What a pretrained model replaced, as the choice of encoder and decoder, is not there to be compared.
+    Of an encoder or decoder that a pretrained model replaced, only the class can be compared.
     """
     if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
-        return []
+        return [f"{key}._target_"]
     return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
 
 
-def _agrees(given: Any, recorded: Any) -> bool:
-    """Whether a value is as it was; in a section null agrees with whatever pretrained weights put there."""
-    if isinstance(given, Mapping) and isinstance(recorded, Mapping):
-        return all(value is None or _agrees(value, recorded.get(name)) for name, value in given.items())
+def _agrees(key: str, given: Any, recorded: Any) -> bool:
+    """Whether a value is as it was; of the choice of an encoder or decoder, but for what pretrained weights said of it."""
+    if key in ("encoder", "decoder"):
+        return all(
+            value is None or (_agrees(key, value, recorded.get(name)) if isinstance(value, Mapping) else value == recorded.get(name))
+            for name, value in given.items()
+        )
     return given == recorded
 
 
@@ -189,7 +194,8 @@ def _check_replaced(settings: Mapping[str, Any]) -> None:
         if source is not None and given and not has_part(settings, part):
             raise SoliError(
                 f"{given[0]} is for a {settings[part]['_target_'].rpartition('.')[2]}, and model.pretrained={source} puts a {kind} there. "
-                f"Leave it out, or choose {part}={choice} {part}.weights=null to set the keys of that one."
+                f"Leave it out, or choose {part}={choice} with {part}.weights=null{' decoder.tokenizer=null' if part == 'decoder' else ''} "
+                "to set the keys of that one."
             )
 
 

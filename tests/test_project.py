@@ -131,3 +131,7 @@ def test_readme_names_no_file_that_is_gone() -> None:
     assert maps, "the README has no code block that starts a line with soli/"
     existing = {Path(name).name for name in library_files()} | {path.name for path in tracked_files()}
     assert [name for block in maps for name in re.findall(r"[\w-]+\.py\b", block) if name not in existing] == []
+
+
+def test_readme_has_no_places_left_to_fill_in() -> None:
+    assert re.findall(r"@[A-Z]+@", (REPOSITORY / "README.md").read_text(encoding="utf-8")) == []

@@ -173,3 +173,10 @@ def test_a_run_whose_weights_are_cut_short_is_no_start(trained, run, tmp_path): 
     shutil.copytree(trained, copy)
     (copy / "best.safetensors").write_bytes((copy / "best.safetensors").read_bytes()[:-100])
     assert "best.safetensors is damaged" in failed(run("train", *BASE, "variant=half", f"init_from={copy}", f"run_dir={tmp_path / 'run'}"))
+
+
+def test_resuming_compares_all_of_a_choice(unfinished, run):  # noqa: F811
+    message = failed(run("train", f"resume={unfinished}", "variant=half"))
+    assert "variant was" in message
+    message = failed(run("train", f"resume={unfinished}", "dataset=flickr8k"))
+    assert "dataset was" in message

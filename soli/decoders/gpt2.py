@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.hub import MODEL_FILES, fetch, quietly
+from soli.hub import MODEL_FILES, fetch, first_line, quietly, read_config
 from soli.interfaces import SoliError
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
@@ -73,6 +73,9 @@ class GPT2Decoder(nn.Module):
         Raises SoliError when `architecture` contradicts them.
         """
         given = dict(settings["architecture"])
+        unknown = [name for name in given if name not in (*ARCHITECTURE, *DETAILS)]
+        if unknown:
+            raise SoliError(f"decoder.architecture.{unknown[0]} is not known; it takes {', '.join((*ARCHITECTURE, *DETAILS))}.")
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"decoder.architecture has no {', '.join(missing)}: give it numbers.")
@@ -162,7 +165,7 @@ class GPT2Decoder(nn.Module):
                     folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
                 )
         except Exception as reason:  # of the reader of the weights, none of them the user's language
-            raise SoliError(f"decoder.weights={weights} cannot be loaded: {str(reason).strip().splitlines()[0]}") from reason
+            raise SoliError(f"decoder.weights={weights} cannot be loaded: {first_line(reason)}") from reason
         return self._checked(model, report, weights)
 
     def _checked(self, model: nn.Module, report: Mapping[str, Any], weights: str) -> nn.Module:
@@ -195,7 +198,9 @@ class GPT2Decoder(nn.Module):
         """Words and places of tokens (N, C, T), the first of them at place `first`."""
         last = first + captions.shape[-1]
         if last > self.max_positions:
-            raise SoliError(f"A caption of {last} tokens is longer than decoder.architecture.n_positions={self.max_positions}.")
+            raise SoliError(
+                f"A caption of {last} tokens is longer than decoder.architecture.n_positions={self.max_positions}: lower max_tokens to that."
+            )
         places = self.gpt2.wpe.weight[first:last]
         return self.gpt2.drop(self.gpt2.wte(captions.clamp(min=0)) + places)
 
@@ -243,13 +248,7 @@ class GPT2Decoder(nn.Module):
 
 def text_config(source: str) -> dict[str, Any]:
     """The architecture of the GPT-2 at a folder or hub name. Raises SoliError when there is none."""
-    import json
-
-    folder = fetch(source, "decoder.weights", MODEL_FILES)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise SoliError(f"decoder.weights={source} has no readable config.json: give a folder that transformers has saved.") from reason
+    config = read_config(fetch(source, "decoder.weights", MODEL_FILES), "decoder.weights", source)
     return architecture_of(config, f"decoder.weights={source}")
 
 

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from soli.hub import first_line
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 
@@ -110,7 +111,7 @@ def _read_state(path: Path, known: dict) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as reason:  # the readers raise many kinds, none of them the user's language
-        raise SoliError(f"encoder.weights={path} cannot be read as a file of tensors: {str(reason).splitlines()[0]}") from reason
+        raise SoliError(f"encoder.weights={path} cannot be read as a file of tensors: {first_line(reason)}") from reason
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise SoliError(f"encoder.weights={path} is not a state dict of tensors.")
     return state

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import MODEL_FILES, fetch, quietly
+from soli.hub import MODEL_FILES, fetch, first_line, quietly, read_config
 from soli.interfaces import SoliError
 
 FAMILIES = ("vit", "deit", "clip_vision_model")
@@ -76,6 +76,11 @@ class ViTEncoder(nn.Module):
         family = given.get("model_type")
         if family not in FAMILIES:
             raise SoliError(f"encoder.architecture.model_type={family} is not known; choose one of {', '.join(FAMILIES)}.")
+        unknown = [name for name in given if name not in ("model_type", *ARCHITECTURE, *DETAILS)]
+        if unknown:
+            raise SoliError(
+                f"encoder.architecture.{unknown[0]} is not known; it takes {', '.join(('model_type', *ARCHITECTURE, *DETAILS))}."
+            )
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"encoder.architecture has no {', '.join(missing)}: give it numbers.")
@@ -93,12 +98,10 @@ class ViTEncoder(nn.Module):
                 )
             given |= found
             mean, std = _statistics(folder) or (mean, std)
-        return {
-            **settings,
-            "architecture": given,
-            "mean": list(settings.get("mean") or mean),
-            "std": list(settings.get("std") or std),
-        }
+        mean, std = list(settings.get("mean") or mean), list(settings.get("std") or std)
+        if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
+            raise SoliError(f"encoder.mean={mean} and encoder.std={std} must be three numbers each, those of std above 0.")
+        return {**settings, "architecture": given, "mean": mean, "std": std}
 
     def forward(self, images: Tensor) -> Tensor:
         normalised = (images - self.mean) / self.std
@@ -118,10 +121,7 @@ class ViTEncoder(nn.Module):
 
 def vision_config(folder: Path, source: str) -> dict[str, Any]:
     """The architecture of the ViT, DeiT or CLIP vision tower in a folder. Raises SoliError when there is none."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise SoliError(f"encoder.weights={source} has no readable config.json: give a folder that transformers has saved.") from reason
+    config = read_config(folder, "encoder.weights", source)
     config = config.get("vision_config", config) if config.get("model_type") == "clip" else config
     return architecture_of(config, f"encoder.weights={source}")
 
@@ -157,7 +157,7 @@ def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int
         with quietly():
             pretrained, report = make_model.from_pretrained(folder, **options, output_loading_info=True, use_safetensors=True)
     except Exception as reason:  # of the reader of the weights, none of them the user's language
-        raise SoliError(f"encoder.weights={weights} cannot be loaded: {str(reason).strip().splitlines()[0]}") from reason
+        raise SoliError(f"encoder.weights={weights} cannot be loaded: {first_line(reason)}") from reason
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise SoliError(f"encoder.weights={weights} lacks {len(missing)} tensors of its model ({missing[0]}, ...).")
@@ -200,7 +200,7 @@ def _statistics(folder: Path) -> tuple[list[float], list[float]] | None:
     """Mean and standard deviation of the input in a preprocessor_config.json, if there is one."""
     try:
         found = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        return list(map(float, found["image_mean"])), list(map(float, found["image_std"]))
+        return [float(value) for value in found["image_mean"]], [float(value) for value in found["image_std"]]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as reason:
