@@ -69,7 +69,8 @@ def main(config: DictConfig) -> None:
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
     if not _starts_trained(settings) and losses == {"contrastive"}:
         raise SoliError(
-            "No phase has a caption loss: the decoder would know nothing. Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
+            "No phase has a caption loss: the decoder would know nothing. "
+            "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
         )
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)

@@ -199,7 +199,7 @@ class GPT2Decoder(nn.Module):
         last = first + captions.shape[-1]
         if last > self.max_positions:
             raise SoliError(
-                f"A caption of {last} tokens is longer than decoder.architecture.n_positions={self.max_positions}: lower max_tokens to that."
+                f"A caption of {last} tokens is longer than decoder.architecture.n_positions={self.max_positions}: lower max_tokens."
             )
         places = self.gpt2.wpe.weight[first:last]
         return self.gpt2.drop(self.gpt2.wte(captions.clamp(min=0)) + places)
