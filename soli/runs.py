@@ -40,9 +40,25 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises SoliError for weights that cannot be used, or that come from two sources.
     """
-    config = _with_pretrained(config)
+    config = _like_start(_with_pretrained(config))
     parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
     return {**config, **parts}
+
+
+def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with what it leaves open of encoder and decoder (null, or details of the architecture) as the run of `init_from` has it."""
+    if config["init_from"] is None:
+        return config
+    theirs = read_config(Path(config["init_from"]), key="init_from")
+    return {**config, **{part: _filled(config[part], theirs[part]) for part in ("encoder", "decoder")}}
+
+
+def _filled(given: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    if given["_target_"] != theirs["_target_"]:
+        return dict(given)
+    filled = {key: theirs.get(key) if value is None and key not in STARTING_FILES else value for key, value in given.items()}
+    nested = {key: {**theirs[key], **value} for key, value in given.items() if isinstance(value, Mapping) and key in theirs}
+    return {**filled, **nested}
 
 
 def _with_pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 import transformers
+from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 import soli
@@ -15,7 +16,7 @@ from soli.bridge import load_pretrained, write_model
 from soli.generation import GenerationOptions
 from soli.interfaces import SoliError
 from soli.runs import build_captioner, build_tokenizer, completed, load_tokenizer, read_config
-from tests.small_captioners import SIDE, TOY, make_byte_pairs, make_pictures, make_run, plain
+from tests.small_captioners import SIDE, SMALL, TOY, make_byte_pairs, make_pictures, make_run, plain
 from tests.test_commands import failed, run  # noqa: F401 - a fixture
 
 VIT = ("encoder=vit_tiny", "encoder.weights=null")
@@ -281,3 +282,14 @@ def test_a_run_may_be_resumed_with_the_parts_it_was_started_with(exported, run, 
     assert again.code == 0 and "2 steps" in again.out, again.err
     other = run("train", *started, "encoder.input_size=48", f"resume={tmp_path / 'run'}")
     assert other.code == 1 and "encoder.input_size was" in other.err
+
+
+def test_a_start_says_what_the_new_run_leaves_open(runs, tmp_path):
+    theirs = read_config(runs["words"])
+    theirs["encoder"]["architecture"]["layer_norm_eps"], theirs["encoder"]["mean"] = 3e-3, [0.1, 0.2, 0.3]
+    folder = shutil.copytree(runs["words"], tmp_path / "run")
+    OmegaConf.save(OmegaConf.create(theirs), folder / "config.yaml")
+    ours = completed(plain(*SMALL, f"init_from={folder}"))
+    assert ours["encoder"]["architecture"]["layer_norm_eps"] == 3e-3 and ours["encoder"]["mean"] == [0.1, 0.2, 0.3]
+    other = completed(plain(*SMALL, "encoder.mean=[0.4,0.5,0.6]", f"init_from={folder}"))
+    assert other["encoder"]["mean"] == [0.4, 0.5, 0.6]

@@ -269,9 +269,7 @@ def _add_lora(model: nn.Module, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as reason:
-        raise SoliError(
-            "decoder.train=lora needs the package peft: pip install 'soli[lora]', or choose cross_attention or all."
-        ) from reason
+        raise SoliError("decoder.train=lora needs the package peft: pip install peft, or choose cross_attention or all.") from reason
     if rank < 1:
         raise SoliError(f"decoder.lora_rank={rank} must be at least 1.")
     targets: Sequence[str] = [name for name, _ in model.named_modules() if name.endswith(("attn.c_attn", "attn.c_proj"))]
