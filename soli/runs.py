@@ -46,7 +46,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config with what it leaves open of encoder and decoder (null, or details of the architecture) as the run of `init_from` has it."""
+    """The config with what it leaves open of encoder and decoder (null, or details of an architecture) as in the run of `init_from`."""
     if config["init_from"] is None:
         return config
     theirs = read_config(Path(config["init_from"]), key="init_from")
