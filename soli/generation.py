@@ -50,7 +50,9 @@ class GenerationOptions:
             )
         given = [f"generation.{name}={value}" for name, value in self.filters.items()]
         if given and not self.sample:
-            raise SoliError(f"{', '.join(given)} only matters to sampling: add generation.sample=true generation.num_beams=1, or leave it out.")
+            raise SoliError(
+                f"{', '.join(given)} only matters to sampling: add generation.sample=true generation.num_beams=1, or leave it out."
+            )
         if self.sample and self.num_beams > 1:
             raise SoliError(f"generation.sample=true draws one caption, not {self.num_beams} beams: add generation.num_beams=1.")
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from soli.decoders.glove import load_glove
 from soli.interfaces import SoliError
 
+CACHED = 2**18  # numbers that stay in a core's cache between two operations
+
 
 class LSTMState(NamedTuple):
     """What stepping needs: the image's part (N, ...) and each hypothesis's part (N, C, ...)."""
@@ -120,11 +122,18 @@ class AttentionLSTM(nn.Module):
         attention = features.new_zeros(features.shape[0], num_captions, features.shape[1])
         return LSTMState(features, self.key(features), hidden, cell, attention)
 
+    def _scores(self, keys: Tensor, query: Tensor) -> Tensor:
+        """keys (N, L, A), query (N, C, 1, A) -> (N, C, L). Without gradients a CPU takes few images at a time, which its cache can hold."""
+        rows = len(keys)
+        if keys.device.type == "cpu" and not torch.is_grad_enabled():
+            rows = max(1, CACHED // (query.shape[1] * keys[0].numel()))
+        pairs = zip(keys.split(rows), query.split(rows), strict=True)
+        return torch.cat([self.score((some.unsqueeze(1) + asked).tanh_()).squeeze(-1) for some, asked in pairs])
+
     def _advance(self, words: Tensor, state: LSTMState) -> LSTMState:
         """One word further: words (N, C, embedding)."""
         query = self.query(state.hidden).unsqueeze(2)  # (N, C, 1, A)
-        scores = self.score((state.keys.unsqueeze(1) + query).tanh_()).squeeze(-1)  # (N, C, L)
-        attention = scores.softmax(-1)
+        attention = self._scores(state.keys, query).softmax(-1)  # (N, C, L)
         context = self.gate(state.hidden).sigmoid() * (attention @ state.features)  # (N, C, D)
         inputs = torch.cat([words, context], dim=-1).flatten(0, 1)
         hidden, cell = self.lstm(inputs, (state.hidden.flatten(0, 1), state.cell.flatten(0, 1)))
