@@ -10,7 +10,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from soli.hub import fetch, first_line
+from soli.hub import TOKENIZER_FILES, fetch, first_line
 from soli.interfaces import SoliError
 from soli.tokenization import tokenize
 
@@ -44,13 +44,16 @@ class BytePairs:
 
         Raises SoliError when the files are missing or damaged.
         """
-        folder = fetch(str(source), "decoder.tokenizer", ["tokenizer.json", "vocab.json", "merges.txt"])
+        folder = fetch(str(source), "decoder.tokenizer", TOKENIZER_FILES)
         whole = folder if folder.is_file() else folder / "tokenizer.json"
-        vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-        if not whole.is_file() and not (vocabulary.is_file() and merges.is_file()):
+        if not whole.is_file() and not holds_tokenizer(folder):
             raise SoliError(f"decoder.tokenizer={source} holds no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt.")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(whole)) if whole.is_file() else _from_merges(vocabulary, merges))
+            return cls(
+                tokenizers.Tokenizer.from_file(str(whole))
+                if whole.is_file()
+                else _from_merges(folder / "vocab.json", folder / "merges.txt")
+            )
         except SoliError:
             raise
         except Exception as reason:  # the library raises plain Exceptions
@@ -83,6 +86,12 @@ class BytePairs:
             if index not in (self.end_id, self.pad_id):
                 kept.append(index)
         return " ".join(self.backend.decode(kept).split())
+
+
+def holds_tokenizer(folder: Path) -> bool:
+    """Whether a folder has the files of a tokenizer, in either form."""
+    whole, *parts = ((folder / name).is_file() for name in TOKENIZER_FILES)
+    return whole or all(parts)
 
 
 def _from_merges(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:

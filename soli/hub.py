@@ -12,7 +12,8 @@ from typing import Any
 from soli.interfaces import SoliError
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json", "generation_config.json"]
+MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json"]
+TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 
 
 def fetch(source: str, key: str, files: Sequence[str]) -> Path:
@@ -53,14 +54,27 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def read_config(folder: Path, key: str, source: str) -> dict[str, Any]:
-    """The config.json of a model, which the user gave as `key`=`source`. Raises SoliError when it is missing or damaged."""
+def load_weights(kind: Any, source: str, key: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """`kind.from_pretrained` on the safetensors of `source`, and its report of tensors that are missing or do not fit.
+
+    Raises SoliError when they cannot be fetched or read; pickled weights are not read.
+    """
+    folder = fetch(source, key, MODEL_FILES)
+    try:
+        with quietly():
+            return kind.from_pretrained(folder, output_loading_info=True, use_safetensors=True, **options)
+    except Exception as reason:  # of the reader of the weights, none of them the user's language
+        raise SoliError(f"{key}={source} cannot be loaded: {first_line(reason)}") from reason
+
+
+def read_config(folder: Path, key: str, source: str, hint: str = "") -> dict[str, Any]:
+    """The config.json of a model, which the user gave as `key`=`source`. Raises SoliError, with `hint`, when it is missing or damaged."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("it is no object")
     except (OSError, ValueError) as reason:
-        raise SoliError(f"{key}={source} has no readable config.json: give a folder that transformers has saved.") from reason
+        raise SoliError(f"{key}={source} has no readable config.json: give a folder that transformers has saved{hint}.") from reason
     return config
 
 

@@ -13,69 +13,23 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from soli.bridge import pretrained_sections, read_tokens
+from soli.bridge import read_tokens
 from soli.byte_pairs import BytePairs
-from soli.configuration import build, find_target
+from soli.configuration import build
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
-from soli.decoders import GPT2Decoder
 from soli.embedding import Embedding
-from soli.encoders import ViTEncoder
 from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.training.checkpoint import load_checkpoint, load_weights
+from soli.training.checkpoint import load_checkpoint
 from soli.training.settings import EmbeddingSettings, GenerationSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
-PRETRAINED_PARTS = {"encoder": ViTEncoder, "decoder": GPT2Decoder}  # of the models that model.pretrained names
 Tokens = Vocabulary | BytePairs
-
-
-def completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with what pretrained weights say of their architecture, so that the run folder alone suffices to build the model.
-
-    Raises SoliError for weights that cannot be used, or that come from two sources.
-    """
-    config = _like_start(_with_pretrained(config))
-    parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
-    return {**config, **parts}
-
-
-def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config with what it leaves open of encoder and decoder (null, or details of an architecture) as in the run of `init_from`."""
-    if config["init_from"] is None:
-        return config
-    theirs = read_config(Path(config["init_from"]), key="init_from")
-    return {**config, **{part: _filled(config[part], theirs[part]) for part in ("encoder", "decoder")}}
-
-
-def _filled(given: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    if given["_target_"] != theirs["_target_"]:
-        return dict(given)
-    filled = {key: theirs.get(key) if value is None and key not in STARTING_FILES else value for key, value in given.items()}
-    nested = {key: {**theirs[key], **value} for key, value in given.items() if isinstance(value, Mapping) and key in theirs}
-    return {**filled, **nested}
-
-
-def _with_pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config with the encoder and decoder of `model.pretrained`, if it is given."""
-    source = config["model"]["pretrained"]
-    if source is None:
-        return config
-    if config["init_from"] is not None:
-        raise SoliError(f"init_from={config['init_from']} and model.pretrained={source} are two starts: leave one of them out.")
-    kept = [config[part] if has_part(config, part) else {} for part in PRETRAINED_PARTS]
-    encoder, decoder = pretrained_sections(source, *kept)
-    return {**config, "encoder": encoder, "decoder": decoder}
-
-
-def has_part(config: Mapping[str, Any], part: str) -> bool:
-    """Whether the encoder or decoder of a config is of the class that `model.pretrained` fills."""
-    return find_target(config[part]["_target_"]) is PRETRAINED_PARTS[part]
 
 
 def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Tokens:
@@ -96,32 +50,6 @@ def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = Tr
     decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
     return Captioner(encoder, decoder, tokenizer, config["degradation"]["mode"], config["dataset"]["reference_side"], projector)
-
-
-def start_from(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
-    """Puts the best weights of another run into `model`; a projector that the run did not have stays as it is.
-
-    Raises SoliError when the run's vocabulary or parts differ, naming the keys.
-    """
-    folder = Path(run)
-    theirs = read_config(folder, key="init_from")
-    if load_tokenizer(folder).words != model.tokenizer.words:
-        raise SoliError(
-            f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
-            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
-            f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
-        )
-    try:
-        load_weights(folder / "best.safetensors", model, optional="projector.")
-    except SoliError as reason:
-        differing = [
-            f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"
-            for part in ("encoder", "decoder", "embedding")
-            for key in sorted(theirs[part].keys() | config[part].keys())
-            if key not in STARTING_FILES and theirs[part].get(key) != config[part].get(key)
-        ]
-        found = f"{'; '.join(differing)}. " if differing else ""
-        raise SoliError(f"init_from={run} does not fit: {found}{reason}") from reason
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:

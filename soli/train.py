@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,25 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from soli.bridge import load_pretrained
 from soli.configuration import build, command, find_target, job_overrides, override_dirname
-from soli.configuration.kinds import show as _show
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
 from soli.degradations import parse
 from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
+from soli.resuming import resumed_settings
 from soli.runs import (
     build_captioner,
     build_dataset,
     build_tokenizer,
     check_new,
-    completed,
-    has_part,
     load_tokenizer,
     pick_device,
-    read_config,
     runtime_settings,
-    start_from,
     write_run,
 )
+from soli.starting import check_replaced, completed, load_start, starts_trained
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import Validate, check_steps, train
 from soli.training.processes import local_device, start
@@ -57,17 +54,17 @@ from soli.vocabulary import Vocabulary
 def main(config: DictConfig) -> None:
     resume = config.resume is not None
     folder = Path(config.resume or config.run_dir or default_run_dir())
-    settings = _resumed(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
+    settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
     saved = resume and (folder / LAST).exists()
     if saved and read_progress(folder / LAST).finished:
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
     if not resume:
-        _check_replaced(settings)
+        check_replaced(settings)
         settings = completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if not _starts_trained(settings) and losses == {"contrastive"}:
+    if not starts_trained(settings) and losses == {"contrastive"}:
         raise SoliError(
             "No phase has a caption loss: the decoder would know nothing. "
             "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
@@ -83,12 +80,9 @@ def main(config: DictConfig) -> None:
     captions = (caption for example in dataset.examples("train") for caption in example.captions)
     tokenizer = load_tokenizer(folder) if resume else build_tokenizer(settings, captions)
     torch.manual_seed(recipe.seed)  # the starting weights
-    start_run = settings["init_from"]
-    model = build_captioner(settings, tokenizer, new=not saved and start_run is None)
-    if start_run is not None and not saved:
-        start_from(start_run, model, settings)
-    if settings["model"]["pretrained"] is not None and not saved:
-        load_pretrained(settings["model"]["pretrained"], model)
+    model = build_captioner(settings, tokenizer, new=not saved and settings["init_from"] is None)
+    if not saved:
+        load_start(model, settings)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
     _check_recipe(settings, recipe, dataset, model)
@@ -115,54 +109,6 @@ def default_run_dir() -> Path:
     return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(job_overrides())])]).replace("/", "_")
 
 
-def _resumed(folder: Path, config: DictConfig) -> dict[str, Any]:
-    """The config that the run was started with; only `runtime` may be given anew. What else is given must be as it was."""
-    given = [override for override in job_overrides() if not override.startswith(("resume=", "runtime=", "runtime."))]
-    settings = read_config(folder, key="resume")
-    differing = [
-        f"{key} was {_show(_at(settings, key))}, is {_show(_at(config, key))}"
-        for override in given
-        for key in _compared(override.partition("=")[0], settings)
-        if not _agrees(key, _at(config, key), _at(settings, key))
-    ]
-    if differing:
-        raise SoliError(
-            f"resume={folder} continues with the run's own config, and {'; '.join(differing)}. Leave it out, or start a new run."
-        )
-    keys = [override.split("=")[0].removeprefix("runtime.") for override in job_overrides() if override.startswith("runtime.")]
-    if any(override.startswith("runtime=") for override in job_overrides()):
-        return {**settings, "runtime": OmegaConf.to_container(config.runtime)}
-    return {**settings, "runtime": {**settings["runtime"], **{key: config.runtime[key] for key in keys}}}
-
-
-def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
-    """The keys that an override sets: itself, and of an experiment everything but what may change.
-
-    Of an encoder or decoder that a pretrained model replaced, only the class can be compared.
-    """
-    if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
-        return [f"{key}._target_"]
-    return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
-
-
-def _agrees(key: str, given: Any, recorded: Any) -> bool:
-    """Whether a value is as it was; of the choice of an encoder or decoder, but for what pretrained weights said of it."""
-    if key in ("encoder", "decoder"):
-        return all(
-            value is None or (_agrees(key, value, recorded.get(name)) if isinstance(value, Mapping) else value == recorded.get(name))
-            for name, value in given.items()
-        )
-    return given == recorded
-
-
-def _at(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, as plain containers."""
-    value: Any = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
     attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
@@ -173,31 +119,13 @@ def _recipe(settings: Any) -> Recipe:
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
-        siamese=SiameseSettings(**settings["siamese"]).resolve(_starts_trained(settings) or bool(settings["encoder"].get("weights"))),
+        siamese=SiameseSettings(**settings["siamese"]).resolve(starts_trained(settings) or bool(settings["encoder"].get("weights"))),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
         validation=ValidationSettings(**settings["validation"]),
         logging=LoggingSettings(**settings["logging"]),
         runtime=runtime_settings(settings),
     )
-
-
-def _starts_trained(settings: Mapping[str, Any]) -> bool:
-    """Whether the whole captioner has learnt something before."""
-    return settings["init_from"] is not None or settings["model"]["pretrained"] is not None
-
-
-def _check_replaced(settings: Mapping[str, Any]) -> None:
-    """Raises SoliError for overrides of an encoder or decoder that `model.pretrained` would replace by one of another class."""
-    source = settings["model"]["pretrained"]
-    for part, kind, choice in (("encoder", "ViTEncoder", "vit_b16"), ("decoder", "GPT2Decoder", "gpt2")):
-        given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
-        if source is not None and given and not has_part(settings, part):
-            raise SoliError(
-                f"{given[0]} is for a {settings[part]['_target_'].rpartition('.')[2]}, and model.pretrained={source} puts a {kind} there. "
-                f"Leave it out, or choose {part}={choice} with {part}.weights=null{' decoder.tokenizer=null' if part == 'decoder' else ''} "
-                "to set the keys of that one."
-            )
 
 
 def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
@@ -231,21 +159,18 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
     runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
+    neutral = {name: getattr(GenerationSettings(), name) for name in generation.filters}
+    search = asdict(replace(generation, num_beams=recipe.validation.num_beams, sample=False, **neutral))
 
     def validate(distance_at_start: float | None) -> dict[str, float]:
         rungs = climb(
             model,
             data,
             degradations,
-            generation.batch_size,
-            runtime.workers,
-            runtime.precision,
+            workers=runtime.workers,
+            precision=runtime.precision,
             progress=False,
-            num_beams=recipe.validation.num_beams,
-            max_tokens=generation.max_tokens,
-            min_tokens=generation.min_tokens,
-            length_penalty=generation.length_penalty,
-            no_repeat_ngram=generation.no_repeat_ngram,
+            **search,
         )
         scores = [scorer.score(rung.captions) for rung in rungs]
         return validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)

@@ -13,7 +13,7 @@ import pytest
 SOLI = Path(__file__).parents[1] / "soli"
 
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
-COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs"}
+COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs", "starting", "resuming"}
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "embedding", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}

@@ -15,7 +15,8 @@ import soli
 from soli.bridge import load_pretrained, write_model
 from soli.generation import GenerationOptions
 from soli.interfaces import SoliError
-from soli.runs import build_captioner, build_tokenizer, completed, load_tokenizer, read_config
+from soli.runs import build_captioner, build_tokenizer, load_tokenizer, read_config
+from soli.starting import completed
 from tests.small_captioners import SIDE, SMALL, TOY, make_byte_pairs, make_pictures, make_run, plain
 from tests.test_commands import failed, run  # noqa: F401 - a fixture
 
@@ -207,7 +208,7 @@ DAMAGE = {
     "no config": (without("config.json"), ["no readable config.json", "init_from=<run>"]),
     "a config that is no JSON": (lambda folder: (folder / "config.json").write_text("{"), ["no readable config.json"]),
     "a ViT": (lambda folder: change(folder / "config.json", model_type="vit"), ["is a vit", "encoder.weights"]),
-    "a list": (lambda folder: (folder / "config.json").write_text("[]"), ["is a None"]),
+    "a list": (lambda folder: (folder / "config.json").write_text("[]"), ["no readable config.json", "transformers has saved"]),
     "another encoder": (lambda folder: encoder_becomes(folder, model_type="swin"), ["encoder of model.pretrained", "swin", "deit"]),
     "another decoder": (lambda folder: decoder_becomes(folder, model_type="bert"), ["decoder of model.pretrained", "bert", "gpt2"]),
     "an output layer of its own": (lambda folder: decoder_becomes(folder, tie_word_embeddings=False), ["tie_word_embeddings"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from soli.bridge.tokens import TOKENIZER_FILES
+from soli.byte_pairs import holds_tokenizer
 from soli.decoders import GPT2Decoder, gpt2
 from soli.encoders import ViTEncoder, vit
-from soli.hub import fetch, quietly
+from soli.hub import MODEL_FILES, TOKENIZER_FILES, fetch, quietly, read_config
 from soli.interfaces import SoliError
 from soli.model import Captioner
 
@@ -40,7 +39,7 @@ def pretrained_sections(source: str, encoder: Mapping[str, Any], decoder: Mappin
         raise SoliError(f"{KEY}={source} needs encoder.class_token=true: its decoder looks at the class token too.")
     folder, config = _config(source)
     image_size = _image_size(config["encoder"], source)
-    seen = _preprocessing(folder, image_size)
+    seen = vit.preprocessing(folder)
     tokenizer = decoder.get("tokenizer") or source
     if tokenizer == source:
         _check_tokenizer(folder, source)
@@ -88,15 +87,9 @@ def load_pretrained(source: str, captioner: Captioner) -> None:
 
 def _config(source: str) -> tuple[Path, dict[str, Any]]:
     """The folder of a model, and its config.json. Raises SoliError when it is none of an encoder and a decoder."""
-    folder = fetch(source, KEY, ["config.json", "*.safetensors", *TOKENIZER_FILES, "preprocessor_config.json"])
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise SoliError(
-            f"{KEY}={source} has no readable config.json: give a folder that soli.export or transformers has saved "
-            "(a run of soli is continued with init_from=<run>)."
-        ) from reason
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    folder = fetch(source, KEY, [*MODEL_FILES, *TOKENIZER_FILES])
+    config = read_config(folder, KEY, source, hint=" or soli.export has written (a run of soli is continued with init_from=<run>)")
+    kind = config.get("model_type")
     if kind != "vision-encoder-decoder" or not all(isinstance(config.get(part), dict) for part in ("encoder", "decoder")):
         raise SoliError(
             f"{KEY}={source} is a {kind}, and a vision-encoder-decoder is needed, whole with a decoder. "
@@ -113,23 +106,8 @@ def _image_size(config: Mapping[str, Any], source: str) -> int:
     return sides.pop()
 
 
-def _preprocessing(folder: Path, image_size: int) -> dict[str, Any]:
-    """Framing, mean and standard deviation of the input, as far as a preprocessor_config.json says."""
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        framing = "crop" if found.get("do_center_crop") else "squash"
-        mean, std = ([float(value) for value in found[name]] for name in ("image_mean", "image_std"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
-        raise SoliError(f"{path} is damaged: it gives no image_mean and image_std. Save the model's image processor again.") from reason
-    return {"framing": framing, "mean": mean, "std": std}
-
-
 def _check_tokenizer(folder: Path, source: str) -> None:
-    there = {name for name in TOKENIZER_FILES if (folder / name).is_file()}
-    if "tokenizer.json" not in there and not {"vocab.json", "merges.txt"} <= there:
+    if not holds_tokenizer(folder):
         raise SoliError(
             f"{KEY}={source} has no tokenizer (tokenizer.json, or vocab.json and merges.txt): give decoder.tokenizer the folder of the one "
             "that it was trained with."

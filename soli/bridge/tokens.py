@@ -9,11 +9,9 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from soli.byte_pairs import END, BytePairs
-from soli.hub import fetch
+from soli.hub import TOKENIZER_FILES, fetch
 from soli.interfaces import SoliError
 from soli.vocabulary import SPECIAL_WORDS, Vocabulary
-
-TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 
 
 def write_tokens(tokenizer: Vocabulary | BytePairs, folder: Path, max_tokens: int) -> None:

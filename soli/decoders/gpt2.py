@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.hub import MODEL_FILES, fetch, first_line, quietly, read_config
+from soli.hub import MODEL_FILES, fetch, load_weights, read_config
 from soli.interfaces import SoliError
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
@@ -158,14 +158,7 @@ class GPT2Decoder(nn.Module):
         )
         if weights is None:
             return GPT2Model(config)
-        folder = fetch(weights, "decoder.weights", MODEL_FILES)
-        try:
-            with quietly():
-                model, report = GPT2Model.from_pretrained(
-                    folder, config=config, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
-                )
-        except Exception as reason:  # of the reader of the weights, none of them the user's language
-            raise SoliError(f"decoder.weights={weights} cannot be loaded: {first_line(reason)}") from reason
+        model, report = load_weights(GPT2Model, weights, "decoder.weights", config=config, ignore_mismatched_sizes=True)
         return self._checked(model, report, weights)
 
     def _checked(self, model: nn.Module, report: Mapping[str, Any], weights: str) -> nn.Module:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import MODEL_FILES, fetch, first_line, quietly, read_config
+from soli.hub import MODEL_FILES, fetch, load_weights, read_config
 from soli.interfaces import SoliError
 
 FAMILIES = ("vit", "deit", "clip_vision_model")
@@ -97,7 +97,8 @@ class ViTEncoder(nn.Module):
                     f"Choose the encoder it belongs to, or set encoder.architecture."
                 )
             given |= found
-            mean, std = _statistics(folder) or (mean, std)
+            seen = preprocessing(folder)
+            mean, std = seen.get("mean", mean), seen.get("std", std)
         mean, std = list(settings.get("mean") or mean), list(settings.get("std") or std)
         if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
             raise SoliError(f"encoder.mean={mean} and encoder.std={std} must be three numbers each, those of std above 0.")
@@ -152,12 +153,7 @@ def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int
     config = make_config(**sizes, image_size=input_size)
     if weights is None:
         return make_model(config, **options)
-    folder = fetch(weights, "encoder.weights", MODEL_FILES)
-    try:
-        with quietly():
-            pretrained, report = make_model.from_pretrained(folder, **options, output_loading_info=True, use_safetensors=True)
-    except Exception as reason:  # of the reader of the weights, none of them the user's language
-        raise SoliError(f"encoder.weights={weights} cannot be loaded: {first_line(reason)}") from reason
+    pretrained, report = load_weights(make_model, weights, "encoder.weights", **options)
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise SoliError(f"encoder.weights={weights} lacks {len(missing)} tensors of its model ({missing[0]}, ...).")
@@ -196,12 +192,15 @@ def _checkpoint_activations(vit: nn.Module) -> None:
         vit.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
-def _statistics(folder: Path) -> tuple[list[float], list[float]] | None:
-    """Mean and standard deviation of the input in a preprocessor_config.json, if there is one."""
+def preprocessing(folder: Path) -> dict[str, Any]:
+    """`framing`, `mean` and `std` of the input as a preprocessor_config.json has them; nothing where there is none."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return {}
     try:
-        found = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        return [float(value) for value in found["image_mean"]], [float(value) for value in found["image_std"]]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise SoliError(f"{folder / 'preprocessor_config.json'} is damaged: it gives no image_mean and image_std.") from reason
+        found = json.loads(path.read_text(encoding="utf-8"))
+        framing = "crop" if found.get("do_center_crop") else "squash"
+        mean, std = ([float(value) for value in found[name]] for name in ("image_mean", "image_std"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise SoliError(f"{path} is damaged: it gives no image_mean and image_std. Save the model's image processor again.") from reason
+    return {"framing": framing, "mean": mean, "std": std}

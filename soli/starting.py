@@ -1,0 +1,116 @@
+"""What a run starts from besides random weights: pretrained parts, a whole pretrained captioner, or another run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from soli.bridge import load_pretrained, pretrained_sections
+from soli.configuration import find_target, job_overrides
+from soli.decoders import GPT2Decoder
+from soli.encoders import ViTEncoder
+from soli.interfaces import SoliError
+from soli.model import Captioner
+from soli.runs import STARTING_FILES, load_tokenizer, read_config
+from soli.training.checkpoint import load_weights
+
+PRETRAINED_PARTS = {"encoder": ViTEncoder, "decoder": GPT2Decoder}  # of the models that model.pretrained names
+
+
+def starts_trained(settings: Mapping[str, Any]) -> bool:
+    """Whether the whole captioner has learnt something before."""
+    return settings["init_from"] is not None or settings["model"]["pretrained"] is not None
+
+
+def check_replaced(settings: Mapping[str, Any]) -> None:
+    """Raises SoliError for overrides of an encoder or decoder that `model.pretrained` would replace by one of another class."""
+    source = settings["model"]["pretrained"]
+    for part, kind, choice in (("encoder", "ViTEncoder", "vit_b16"), ("decoder", "GPT2Decoder", "gpt2")):
+        given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
+        if source is not None and given and not _has_part(settings, part):
+            raise SoliError(
+                f"{given[0]} is for a {settings[part]['_target_'].rpartition('.')[2]}, and model.pretrained={source} puts a {kind} there. "
+                f"Leave it out, or choose {part}={choice} with {part}.weights=null{' decoder.tokenizer=null' if part == 'decoder' else ''} "
+                "to set the keys of that one."
+            )
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with what pretrained weights say of their architecture, so that the run folder alone suffices to build the model.
+
+    Raises SoliError for weights that cannot be used, or that come from two sources.
+    """
+    config = _like_start(_with_pretrained(config))
+    parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
+    return {**config, **parts}
+
+
+def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with what it leaves open of encoder and decoder (null, or details of an architecture) as in the run of `init_from`."""
+    if config["init_from"] is None:
+        return config
+    theirs = read_config(Path(config["init_from"]), key="init_from")
+    return {**config, **{part: _filled(config[part], theirs[part]) for part in ("encoder", "decoder")}}
+
+
+def _filled(given: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    if given["_target_"] != theirs["_target_"]:
+        return dict(given)
+    filled = {key: theirs.get(key) if value is None and key not in STARTING_FILES else value for key, value in given.items()}
+    nested = {key: {**theirs[key], **value} for key, value in given.items() if isinstance(value, Mapping) and key in theirs}
+    return {**filled, **nested}
+
+
+def _with_pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with the encoder and decoder of `model.pretrained`, if it is given."""
+    source = config["model"]["pretrained"]
+    if source is None:
+        return config
+    if config["init_from"] is not None:
+        raise SoliError(f"init_from={config['init_from']} and model.pretrained={source} are two starts: leave one of them out.")
+    kept = [config[part] if _has_part(config, part) else {} for part in PRETRAINED_PARTS]
+    encoder, decoder = pretrained_sections(source, *kept)
+    return {**config, "encoder": encoder, "decoder": decoder}
+
+
+def _has_part(config: Mapping[str, Any], part: str) -> bool:
+    """Whether the encoder or decoder of a config is of the class that `model.pretrained` fills."""
+    return find_target(config[part]["_target_"]) is PRETRAINED_PARTS[part]
+
+
+def load_start(model: Captioner, config: Mapping[str, Any]) -> None:
+    """Puts the weights of the run or of the pretrained captioner that `config` starts from, if any, into `model`.
+
+    Raises SoliError when they do not fit.
+    """
+    if config["init_from"] is not None:
+        _load_run(config["init_from"], model, config)
+    if config["model"]["pretrained"] is not None:
+        load_pretrained(config["model"]["pretrained"], model)
+
+
+def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
+    """Puts the best weights of another run into `model`; a projector that the run did not have stays as it is.
+
+    Raises SoliError when the run's vocabulary or parts differ, naming the keys.
+    """
+    folder = Path(run)
+    theirs = read_config(folder, key="init_from")
+    if load_tokenizer(folder).words != model.tokenizer.words:
+        raise SoliError(
+            f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
+            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
+            f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
+        )
+    try:
+        load_weights(folder / "best.safetensors", model, optional="projector.")
+    except SoliError as reason:
+        differing = [
+            f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"
+            for part in ("encoder", "decoder", "embedding")
+            for key in sorted(theirs[part].keys() | config[part].keys())
+            if key not in STARTING_FILES and theirs[part].get(key) != config[part].get(key)
+        ]
+        found = f"{'; '.join(differing)}. " if differing else ""
+        raise SoliError(f"init_from={run} does not fit: {found}{reason}") from reason
