@@ -11,10 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from soli.decoders.additive_attention import additive_scores, exponentials
 from soli.decoders.glove import load_glove
 from soli.interfaces import SoliError
-
-CACHED = 2**18  # numbers that stay in a core's cache between two operations
 
 
 class LSTMState(NamedTuple):
@@ -22,6 +21,7 @@ class LSTMState(NamedTuple):
 
     features: Tensor  # (N, L, D)
     keys: Tensor  # (N, L, A)
+    key_exponentials: Tensor  # (N, L, A)
     hidden: Tensor  # (N, C, H)
     cell: Tensor  # (N, C, H)
     attention: Tensor  # (N, C, L), of the last word
@@ -120,20 +120,14 @@ class AttentionLSTM(nn.Module):
         features = self.norm(features)
         hidden, cell = self.initial(features.mean(1)).tanh().unsqueeze(1).expand(-1, num_captions, -1).chunk(2, dim=-1)
         attention = features.new_zeros(features.shape[0], num_captions, features.shape[1])
-        return LSTMState(features, self.key(features), hidden, cell, attention)
-
-    def _scores(self, keys: Tensor, query: Tensor) -> Tensor:
-        """keys (N, L, A), query (N, C, 1, A) -> (N, C, L). Without gradients a CPU takes few images at a time, which its cache can hold."""
-        rows = len(keys)
-        if keys.device.type == "cpu" and not torch.is_grad_enabled():
-            rows = max(1, CACHED // (query.shape[1] * keys[0].numel()))
-        pairs = zip(keys.split(rows), query.split(rows), strict=True)
-        return torch.cat([self.score((some.unsqueeze(1) + asked).tanh_()).squeeze(-1) for some, asked in pairs])
+        keys = self.key(features)
+        return LSTMState(features, keys, exponentials(keys), hidden, cell, attention)
 
     def _advance(self, words: Tensor, state: LSTMState) -> LSTMState:
         """One word further: words (N, C, embedding)."""
-        query = self.query(state.hidden).unsqueeze(2)  # (N, C, 1, A)
-        attention = self._scores(state.keys, query).softmax(-1)  # (N, C, L)
+        query = self.query(state.hidden)  # (N, C, A)
+        scores = additive_scores(state.keys, state.key_exponentials, query, self.score.weight.squeeze(0))
+        attention = scores.softmax(-1)  # (N, C, L)
         context = self.gate(state.hidden).sigmoid() * (attention @ state.features)  # (N, C, D)
         inputs = torch.cat([words, context], dim=-1).flatten(0, 1)
         hidden, cell = self.lstm(inputs, (state.hidden.flatten(0, 1), state.cell.flatten(0, 1)))
