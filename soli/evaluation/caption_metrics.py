@@ -1,4 +1,4 @@
-"""BLEU-1..4, METEOR, ROUGE-L and CIDEr-D of captions, computed by pycocoevalcap's own scorers on words cut in Python.
+"""BLEU-1..4, METEOR, ROUGE-L and CIDEr-D of captions, equal to pycocoevalcap's (the tests compare), on words cut in Python.
 
 Only METEOR needs Java; without it the other metrics are still reported.
 """
@@ -6,21 +6,25 @@ Only METEOR needs Java; without it the other metrics are still reported.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import TracebackType
+from typing import Any
 
 import numpy as np
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_test
-from pycocoevalcap.rouge.rouge import Rouge
 
 from soli.evaluation.meteor import Meteor, MeteorUnavailable
+from soli.evaluation.ngrams import Gram, ReferenceNgrams, ngrams
+from soli.evaluation.rouge import ReferenceWords
+from soli.evaluation.statistics import Statistics, unfragmented
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 from soli.tokenization import tokenize
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr")
+NONSTANDARD = ("charBLEU",)
+Row = Sequence[float]
 
 
 def score_captions(hypotheses: Sequence[str], references: Sequence[Sequence[str]], metrics: Sequence[str] = METRICS) -> dict[str, float]:
@@ -30,11 +34,15 @@ def score_captions(hypotheses: Sequence[str], references: Sequence[Sequence[str]
 
 
 class CaptionScorer:
-    """Scores sets of captions of the same photographs: the references are cut into words once, METEOR's process lives until `close`.
+    """Scores sets of captions of the same photographs: the references are counted once, METEOR's process lives until `close`, and a caption
+    that a photograph had before is not looked at again.
 
     `references`: the human captions of each photograph. `metrics`: some of BLEU, METEOR, ROUGE-L, CIDEr; BLEU stands for BLEU-1 to BLEU-4.
     Scores lie between 0 and 1, CIDEr between 0 and 10. CIDEr weighs words by how rare they are among the photographs scored; with a single
     photograph it is 0.
+
+    charBLEU is no standard metric: BLEU-1 to BLEU-4 over *characters*, against each photograph's first reference only, which is how the
+    figures of SOLI (arXiv 2512.08873) come about: strings were given to a function that takes lists of words. It compares with nothing else.
 
     A metric that cannot be computed on this machine is left out of the scores; `unavailable` then has a sentence for it, given as a warning
     too. Raises SoliError on unknown metrics, and on references that are not lists of captions, or are empty.
@@ -42,27 +50,29 @@ class CaptionScorer:
 
     def __init__(self, references: Sequence[Sequence[str]], metrics: Sequence[str] = METRICS):
         self.metrics = _known(metrics)
-        self._references = [[" ".join(tokenize(caption)) for caption in captions] for captions in _lists_of_texts(references)]
+        self._references = [[tokenize(caption) for caption in captions] for captions in _lists_of_texts(references)]
+        self._seen: dict[str, list[dict[str, Row]]] = {metric: [{} for _ in self._references] for metric in self.metrics}
         self.unavailable: dict[str, str] = {}
         self._meteor = Meteor()
         if "METEOR" in self.metrics:
-            self._try_meteor(self._meteor.start)
+            self._if_available(self._meteor.start)
 
     def score(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """One caption per photograph, in the order of the references -> BLEU-1..4, METEOR, ROUGE-L, CIDEr, as far as they were asked for.
 
         A caption without words is no match for any. Raises SoliError when there are not as many captions as photographs.
         """
-        words = self._words(hypotheses)
-        compute = {"BLEU": self._bleu, "METEOR": self._score_meteor, "ROUGE-L": self._rouge, "CIDEr": self._cider}
-        scores: dict[str, float] = {}
-        for metric in self.metrics:
-            scores |= compute[metric](words)
-        return scores
+        return self.statistics(hypotheses).scores()
 
     def score_each(self, hypotheses: Sequence[str]) -> np.ndarray:
         """One caption per photograph -> the CIDEr of each (B,), float64, whose mean is the CIDEr of `score`."""
-        return self._cider_of_each(self._words(hypotheses))
+        return self._rows("CIDEr", _cut(hypotheses, len(self._references)))[:, 0]
+
+    def statistics(self, hypotheses: Sequence[str]) -> Statistics:
+        """One caption per photograph -> what each of them adds to the scores, as far as the metrics can be computed here."""
+        captions = _cut(hypotheses, len(self._references))
+        found = {metric: self._if_available(lambda metric=metric: self._rows(metric, captions), metric) for metric in self.metrics}
+        return Statistics({metric: rows for metric, rows in found.items() if rows is not None})
 
     def close(self) -> None:
         """Ends METEOR's process; scoring again would start another."""
@@ -74,69 +84,85 @@ class CaptionScorer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _words(self, hypotheses: Sequence[str]) -> list[str]:
-        captions = _texts(hypotheses, "hypotheses")
-        if len(captions) != len(self._references):
-            raise SoliError(
-                f"{len(captions)} captions were given for {len(self._references)} photographs: "
-                "give one caption per photograph, in the order of the references."
-            )
-        return [" ".join(tokenize(caption)) for caption in captions]
+    def _rows(self, metric: str, captions: list[str]) -> np.ndarray:
+        """The metric's statistics of each photograph's caption, which is words joined by spaces: (B, F)."""
+        compute: dict[str, Callable[[list[str], list[int]], list[Row]]] = {
+            "BLEU": self._bleu,
+            "METEOR": self._meteor_rows,
+            "ROUGE-L": self._rouge,
+            "CIDEr": self._cider,
+            "charBLEU": self._char_bleu,
+        }
+        seen = self._seen.setdefault(metric, [{} for _ in captions])
+        new = [index for index, caption in enumerate(captions) if caption not in seen[index]]
+        for index, row in zip(new, compute[metric](captions, new) if new else (), strict=True):
+            seen[index][captions[index]] = row
+        return np.array([seen[index][caption] for index, caption in enumerate(captions)], dtype=np.float64)
+
+    def _bleu(self, captions: list[str], new: list[int]) -> list[Row]:
+        return [self._ngrams.bleu(index, *_counted(captions[index])) for index in new]
+
+    def _cider(self, captions: list[str], new: list[int]) -> list[Row]:
+        return [[self._ngrams.cider(index, *_counted(captions[index]))] for index in new]
+
+    def _rouge(self, captions: list[str], new: list[int]) -> list[Row]:
+        return [[self._words[index].rouge(captions[index].split())] for index in new]
+
+    def _char_bleu(self, captions: list[str], new: list[int]) -> list[Row]:
+        return [self._characters.bleu(index, captions[index], ngrams(captions[index])) for index in new]
+
+    def _meteor_rows(self, captions: list[str], new: list[int]) -> list[Row]:
+        references = [[" ".join(words) for words in self._references[index]] for index in new]
+        return unfragmented(self._meteor.statistics([captions[index] for index in new], references))
 
     @cached_property
-    def _bleu_scorer(self) -> BleuScorer:
-        """The n-grams of the references, counted once."""
-        scorer = BleuScorer(n=4)
-        for captions in self._references:
-            scorer.cook_append(None, captions)
-        return scorer
+    def _ngrams(self) -> ReferenceNgrams:
+        return ReferenceNgrams(self._references)
 
     @cached_property
-    def _cider_scorer(self) -> CiderScorer:
-        """The n-grams of the references and how many photographs have each, counted once."""
-        scorer = CiderScorer(n=4, sigma=6.0)
-        for captions in self._references:
-            scorer.cook_append(None, captions)
-        scorer.compute_doc_freq()
-        return scorer
+    def _words(self) -> list[ReferenceWords]:
+        return [ReferenceWords(captions) for captions in self._references]
 
-    def _bleu(self, words: list[str]) -> dict[str, float]:
-        values, _ = self._bleu_scorer.retest(words).compute_score(option="closest", verbose=0)
-        return {f"BLEU-{order}": float(value) for order, value in enumerate(values, start=1)}
+    @cached_property
+    def _characters(self) -> ReferenceNgrams:
+        """Of each photograph's first reference only, whose characters stand for words."""
+        return ReferenceNgrams([[" ".join(captions[0])] for captions in self._references])
 
-    def _rouge(self, words: list[str]) -> dict[str, float]:
-        pairs = zip(words, self._references, strict=True)  # two captions without words would be a match to theirs
-        values = [Rouge().calc_score([caption], captions) if caption else 0.0 for caption, captions in pairs]
-        return {"ROUGE-L": float(np.mean(values))}
-
-    def _cider(self, words: list[str]) -> dict[str, float]:
-        return {"CIDEr": float(self._cider_of_each(words).mean())}
-
-    def _cider_of_each(self, words: list[str]) -> np.ndarray:
-        self._cider_scorer.ctest = [cook_test(caption) for caption in words]
-        return np.array(self._cider_scorer.compute_cider(), dtype=np.float64)
-
-    def _score_meteor(self, words: list[str]) -> dict[str, float]:
-        value = self._try_meteor(lambda: self._meteor.score(words, self._references))
-        return {} if value is None else {"METEOR": value}
-
-    def _try_meteor(self, action: Callable[[], float | None]) -> float | None:
-        """None once METEOR has failed: it is not tried again, so that no table has it in some rows only because they came first."""
-        if "METEOR" in self.unavailable:
+    def _if_available(self, action: Callable[[], Any], metric: str = "METEOR") -> Any:
+        """None once a metric has failed: it is not tried again, so that no table has it in some rows only because they came first."""
+        if metric in self.unavailable:
             return None
         try:
             return action()
         except MeteorUnavailable as reason:
-            self.unavailable["METEOR"] = f"METEOR is not reported: {reason}"
-            warnings.warn(self.unavailable["METEOR"], stacklevel=3)
+            self.unavailable[metric] = f"{metric} is not reported: {reason}"
+            warnings.warn(self.unavailable[metric], stacklevel=4)
             return None
+
+
+@lru_cache(maxsize=1 << 13)
+def _counted(caption: str) -> tuple[list[str], Counter[Gram]]:
+    """The words of a caption and its n-grams, which BLEU and CIDEr count alike."""
+    words = caption.split()
+    return words, ngrams(words)
+
+
+def _cut(hypotheses: Sequence[str], number: int) -> list[str]:
+    """Words joined by spaces. Raises SoliError when there are not as many captions as photographs."""
+    captions = _texts(hypotheses, "hypotheses")
+    if len(captions) != number:
+        raise SoliError(
+            f"{len(captions)} captions were given for {number} photographs: "
+            "give one caption per photograph, in the order of the references."
+        )
+    return [" ".join(tokenize(caption)) for caption in captions]
 
 
 def _known(metrics: Sequence[str]) -> tuple[str, ...]:
     if isinstance(metrics, str) or not metrics:
         raise SoliError(f"metrics is {metrics!r}: give a list of some of {', '.join(METRICS)}, for example ['CIDEr'].")
     for metric in metrics:
-        if metric not in METRICS:
+        if metric not in (*METRICS, *NONSTANDARD):
             raise SoliError(f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join(METRICS)}.")
     return tuple(dict.fromkeys(metrics))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import os
 import shutil
 import signal
@@ -20,10 +19,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 JAR = "meteor-1.5.jar"
 JAVA_OPTIONS = ("-Xmx1G", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")  # the paraphrases do not fit in 300 MB
 JAR_OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")  # those of pycocoevalcap
 SEPARATOR = " ||| "
+ENTRIES = 23  # numbers in a line of statistics
 
 
 class MeteorUnavailable(RuntimeError):
@@ -62,8 +64,8 @@ class Meteor:
         self._process, self._complaints = process, complaints
         self._end = weakref.finalize(self, _end, process, complaints, os.getpid())
 
-    def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-        """One caption per photograph, and the captions it is compared with -> METEOR of the set, between 0 and 1.
+    def statistics(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+        """One caption per photograph, and the captions it is compared with -> the 23 numbers of each that METEOR sums over a set.
 
         Raises MeteorUnavailable when the process does not start, stops, does not answer in time, or answers what is no score. The next
         call then starts another.
@@ -86,23 +88,20 @@ class Meteor:
         if end is not None:
             end()
 
-    def _converse(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-        """A SCORE line is answered by a line of statistics, the EVAL line of them all by a score each and then that of the set."""
+    def _converse(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+        """A SCORE line is answered by a line of statistics."""
         lines = [
             SEPARATOR.join(["SCORE", *map(_field, captions), _field(caption)])
             for caption, captions in zip(hypotheses, references, strict=True)
         ]
-        statistics: list[str] = []
+        answers: list[str] = []
         for first in range(0, len(lines), 32):  # few enough for their answers to fit in the pipe, so that neither side waits for the other
             self._write("\n".join(lines[first : first + 32]))
-            statistics += [self._read() for _ in lines[first : first + 32]]
-        self._write(SEPARATOR.join(["EVAL", *statistics]))
-        for _ in statistics:
-            self._read()
-        score = float(self._read())
-        if not math.isfinite(score):
-            raise ValueError(f"it answered {score}")
-        return score
+            answers += [self._read() for _ in lines[first : first + 32]]
+        statistics = np.array([[float(number) for number in answer.split()] for answer in answers])  # ragged: a ValueError
+        if statistics.shape != (len(lines), ENTRIES) or not np.isfinite(statistics).all():
+            raise ValueError(f"it answered {answers[0]!r}")
+        return statistics
 
     def _write(self, line: str) -> None:
         assert self._process is not None and self._process.stdin is not None
