@@ -1,117 +1,124 @@
-"""python -m soli.evaluate run=<run> [overrides]: scores a run's captions at every condition of the resolution ladder."""
+"""python -m soli.evaluate run=<run> [overrides]: scores a run's captions at every condition of the ladder; runs=[...] compares."""
 
 from __future__ import annotations
 
 import json
-import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from soli.captioned_runs import Plan, find_captions
+from soli.compared_runs import compare_runs, comparison_rows, cost_rows, groups_of
 from soli.configuration import command
-from soli.datasets import CaptionedImages, check_photographs
-from soli.degradations import parse
-from soli.evaluation import CaptionScorer, signature
-from soli.evaluation.embeddings import EmbeddingDistances, embedding_distances
-from soli.evaluation.ladder import Rung, climb
-from soli.evaluation.signature import generation_entry
-from soli.evaluation.tables import text_table, write_csv
-from soli.interfaces import CaptionDataset, Example, SoliError
-from soli.runs import build_dataset, generation_settings, load, read_config, runtime_settings, versions
-from soli.training.settings import GenerationSettings
+from soli.evaluation import CaptionScorer
+from soli.evaluation.paper import CAUTION, beside_paper
+from soli.evaluation.presets import chosen_metrics
+from soli.evaluation.tables import latex_table, markdown_table, text_table, write_csv
+from soli.interfaces import SoliError
+from soli.runs import runtime_settings
+from soli.scored_runs import Scored, score_run, shown
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    folder = Path(config.run)
-    trained = read_config(folder)
-    runtime = runtime_settings(config)
-    generation = generation_settings(trained, config)
-    dataset = build_dataset(trained, **config.dataset)
-    if config.split not in dataset.splits:
-        raise SoliError(f"split={config.split} is not a split of {dataset.name}: choose one of {', '.join(dataset.splits)}.")
-    names = list(config.conditions if config.conditions is not None else trained["degradation"]["conditions"])
-    degradations = [parse(name, trained["degradation"]["mode"], dataset.reference_side) for name in names]
-    if not degradations:
-        raise SoliError("conditions is empty: name at least one, for example conditions=[original,R0.1S50].")
-    model = load(folder, config.checkpoint, runtime.device)
-    data = CaptionedImages(dataset, config.split, model.tokenizer)
-    check_photographs(data.examples)
-    output = Path(config.output or folder / "evaluation" / config.split)
-    warnings.filterwarnings("ignore", message="METEOR is not reported")  # said below, without a line of code
-    with CaptionScorer([list(example.captions) for example in data.examples], metrics=tuple(config.metrics)) as scorer:
-        output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
-        rungs = climb(model, data, degradations, workers=runtime.workers, precision=runtime.precision, **generation)
-        distances = _distances(rungs)
-        rows = [_row(rung, scorer.score(rung.captions), distances) for rung in rungs]
-        rows.append({"condition": f"{rungs[0].condition}, permuted", **scorer.score(shuffle(rungs[0].captions))})
-        unavailable = scorer.unavailable
-    metrics = [metric for metric in config.metrics if metric not in unavailable]
-    protocol = _protocol(config, generation, dataset, metrics, trained["degradation"]["mode"])
-    embeddings = {} if distances is None else {"std": distances.std, "distance_to_others": distances.other, "ratio": distances.ratio}
-    _write(output, rows, rungs, data.examples, {"protocol": protocol, "unavailable": dict(unavailable), "embeddings": embeddings})
-    print(text_table(rows))
-    if distances is not None and distances.ratio is not None:
-        print(f"Other photographs lie {distances.other:.3f} from the original, {distances.ratio:.2f} times as far as its worst copy.")
-    for sentence in unavailable.values():
+    if (config.run is None) == (config.runs is None):
+        raise SoliError("Give run=<folder> to evaluate one run, or runs=[<folder>,<folder>] to compare several.")
+    metrics = chosen_metrics(config.metrics)
+    runtime_settings(config)
+    warnings.filterwarnings("ignore", message=".* is not reported")  # said below, without a line of code
+    if config.run is not None:
+        _evaluate_one(Path(config.run), config, metrics)
+    else:
+        _evaluate_several(OmegaConf.to_container(config.runs), config, metrics)
+
+
+def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
+    plan = Plan.of(folder, config)
+    output = _output(plan, config)
+    with _scorer(plan, metrics) as scorer:
+        scored = score_run(plan, config, scorer, output)
+    results = scored.results
+    print(text_table(shown(results)))
+    embeddings = results["embeddings"]
+    if embeddings is not None and embeddings["ratio"] is not None:
+        print(
+            f"Other photographs lie {embeddings['distance_to_others']:.3f} from the original, "
+            f"{embeddings['ratio']:.2f} times as far as its worst copy; "
+            f"{100 * embeddings['found']:.0f} % of the photographs are nearer to their worst copy than to any other."
+        )
+    if results["headline"] in results["area"]:
+        print(f"{results['headline']} over the logarithm of pixels: {results['area'][results['headline']]:.3f}")
+    for sentence in results["unavailable"].values():
         print(sentence)
-    print(f"Protocol: {protocol}\nThe table, the scores and the captions are in {output}")
+    if config.compare == "paper":
+        _print_paper({plan.folder.name: scored})
+    report = ", report.html" if config.report else ""
+    print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
 
 
-def shuffle(captions: list[str]) -> list[str]:
-    """The captions with every photograph's given to another one: what the same model scores when it does not see its photograph."""
-    order = list(range(len(captions)))
-    random.Random(0).shuffle(order)
-    shuffled = list(captions)
-    for here, there in zip(order, order[1:] + order[:1], strict=True):
-        shuffled[here] = captions[there]
-    return shuffled
+def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config: DictConfig, metrics: Sequence[str]) -> None:
+    """Each run is evaluated in its own folder, or taken from there if nothing has changed; the comparison goes into `output`."""
+    given = list(runs) if not isinstance(runs, Mapping) else [run for members in runs.values() for run in members]
+    if len(given) < 2:
+        raise SoliError(f"runs={given} has {len(given)} of them: give two at least, or run=<folder> for one.")
+    plans = {run: Plan.of(Path(run), config, "runs") for run in given}
+    groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
+    output = Path(config.output or Path(given[0]).parent / "comparison" / config.split)
+    output.mkdir(parents=True, exist_ok=True)
+    first = plans[given[0]]
+    scored: dict[str, Scored] = {}
+    with _scorer(first, metrics) as scorer:
+        for number, (run, plan) in enumerate(plans.items(), start=1):
+            folder = plan.folder / "evaluation" / config.split
+            if plan.origin["data"] != first.origin["data"]:
+                raise SoliError(
+                    f"{run} and {given[0]} do not compare: their photographs or captions differ. Give dataset.root and dataset.limit."
+                )
+            found = find_captions(plan, folder)
+            print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
+            scored[run] = score_run(plan, config, scorer, folder, found)
+    comparison = compare_runs({name: [scored[run] for run in members] for name, members in groups.items()})
+    _write_comparison(output, comparison)
+    score = comparison["headline"]
+    print(text_table(comparison_rows(comparison, score)))
+    print(f"\n{text_table(cost_rows(comparison, score))}")
+    print("Differences are from the first variant; intervals and p-values (paired bootstrap over photographs) know nothing of other seeds.")
+    if config.compare == "paper":
+        _print_paper({name: scored[members[0]] for name, members in groups.items()})
+    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {output}")
 
 
-def _distances(rungs: list[Rung]) -> EmbeddingDistances | None:
-    """How far the copies lie from the originals; None when the originals are not among the conditions."""
-    by_condition = {rung.condition: rung.embeddings for rung in rungs}
-    original = by_condition.pop("original", None)
-    return None if original is None else embedding_distances(original, by_condition)
+def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
+    return CaptionScorer([list(example.captions) for example in plan.examples], metrics=metrics)
 
 
-def _row(rung: Rung, scores: Mapping[str, float], distances: EmbeddingDistances | None) -> dict[str, Any]:
-    height, width = rung.pixels
-    moved = {} if distances is None else {"distance": distances.copies.get(rung.condition, 0.0)}
-    return {"condition": rung.condition, "pixels": f"{width}x{height}", **scores, "distinct": len(set(rung.captions)), **moved}
+def _output(plan: Plan, config: DictConfig) -> Path:
+    return Path(config.output or plan.folder / "evaluation" / config.split)
 
 
-def _protocol(config: DictConfig, generation: Mapping[str, Any], dataset: CaptionDataset, metrics: list[str], mode: str) -> str:
-    """Everything that a score depends on besides the weights: two scores compare when this line is the same."""
-    counts = sorted({len(example.captions) for example in dataset.examples(config.split)})
-    return signature(
-        metric=",".join(metrics),
-        data=dataset.name,
-        split=config.split,
-        images=len(dataset.examples(config.split)),
-        refs=str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}",
-        side=dataset.reference_side or "own",
-        mode=mode,
-        gen=generation_entry(GenerationSettings(**generation)),
-        checkpoint=config.checkpoint,
-        precision=config.runtime.precision,
-    )
+def _write_comparison(output: Path, comparison: Mapping[str, Any]) -> None:
+    (output / "comparison.json").write_text(json.dumps(comparison, indent=2, allow_nan=False), encoding="utf-8")
+    score, protocol = comparison["headline"], comparison["protocol"]
+    rows = comparison_rows(comparison, score)
+    write_csv(output / "comparison.csv", [{**row, "signature": f"{protocol}|condition:{row['condition']}"} for row in rows])
+    tables = [rows, cost_rows(comparison, score)]
+    (output / "comparison.md").write_text("\n".join(markdown_table(table, protocol) for table in tables), encoding="utf-8")
+    (output / "comparison.tex").write_text("\n".join(latex_table(table, protocol) for table in tables), encoding="utf-8")
 
 
-def _write(folder: Path, rows: list[dict], rungs: list[Rung], examples: list[Example], about: Mapping[str, Any]) -> None:
-    """The scores, with what there is to know `about` them, and the captions."""
-    metrics = {**about, "versions": versions(), "rows": rows}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False), encoding="utf-8")
-    write_csv(folder / "metrics.csv", rows)
-    with open(folder / "captions.jsonl", "w", encoding="utf-8") as file:
-        for index, example in enumerate(examples):
-            captions = {rung.condition: rung.captions[index] for rung in rungs}
-            file.write(
-                json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False) + "\n"
-            )
+def _print_paper(runs: Mapping[str, Scored]) -> None:
+    """The paper's figures and ours of the same kind, at the original."""
+    ours = {}
+    for name, scored in runs.items():
+        captions = scored.captions.get("original")
+        if captions is None:
+            raise SoliError("compare=paper needs the original among the conditions.")
+        with _scorer(scored.plan, ["charBLEU"]) as scorer:
+            ours[name] = {**scorer.score(captions), "ratio": (scored.results["embeddings"] or {}).get("ratio")}
+    print(f"{text_table(beside_paper(ours))}\n{CAUTION}")
 
 
 if __name__ == "__main__":

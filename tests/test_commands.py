@@ -99,8 +99,9 @@ def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
     assert answer.code == 0, answer.err
     output = trained / "evaluation" / "test"
     metrics = json.loads((output / "metrics.json").read_text())
-    assert [row["condition"] for row in metrics["rows"]] == ["original", "R0.1S50", "R0.05S1", "R0.05S50", "original, permuted"]
-    assert [row.get("pixels") for row in metrics["rows"]][:4] == ["96x96", "9x9", "4x4", "4x4"]
+    assert [row["condition"] for row in metrics["rows"]] == ["original", "R0.1S50", "R0.05S1", "R0.05S50"]
+    assert [row["pixels"] for row in metrics["rows"]] == ["96x96", "9x9", "4x4", "4x4"]
+    assert metrics["permuted"].keys() < metrics["rows"][0].keys()
     assert {"BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"} <= metrics["rows"][0].keys()
     captions = [json.loads(line) for line in (output / "captions.jsonl").open()]
     assert len(captions) == 6 and len(captions[0]["references"]) == 5

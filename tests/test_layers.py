@@ -13,7 +13,20 @@ import pytest
 SOLI = Path(__file__).parents[1] / "soli"
 
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
-COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs", "starting", "resuming"}
+COMMANDS = {
+    "soli",
+    "train",
+    "evaluate",
+    "caption",
+    "export",
+    "configuration",
+    "runs",
+    "starting",
+    "resuming",
+    "captioned_runs",
+    "scored_runs",
+    "compared_runs",
+}
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "embedding", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}

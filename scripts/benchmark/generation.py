@@ -11,10 +11,7 @@ machine disturb less.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ from types import SimpleNamespace
 
 import torch
 import transformers
+from timing import race, report
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -58,47 +56,24 @@ def main() -> None:
         lambda: gpt2("GPT-2 small", large, num_words=50257, num_images=8, end_gain=5.0),
     )
     results = [measure(build(), repeats=2 if given.quick else 7) for build in contests]
-    versions = {
-        "soli": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    report = json.dumps({"machine": {"cpu": cpu_model(), "threads": 1}, "versions": versions, "results": results}, indent=2)
-    print(f"{report}\n\n{table(results)}")
-    if given.output is not None:
-        given.output.write_text(report + "\n", encoding="utf-8")
+    versions = {"soli": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    report(results, table(results), versions, given.output, threads=1)
 
 
 def measure(contest: Contest, repeats: int) -> dict:
     """Times both ways in turn, after one round that warms up and compares. Raises AssertionError when the captions differ."""
     ours, peer = contest.ours(), contest.peer()
     assert ours == peer, f"{contest.name}: {sum(a != b for a, b in zip(ours, peer, strict=True))} of {len(ours)} captions differ"
-    rounds = [(timed(contest.ours), timed(contest.peer)) for _ in range(repeats)]
-    columns = {"ours": [pair[0] for pair in rounds], "peer": [pair[1] for pair in rounds]}
-    seconds = {way: {clock: quartiles([times[clock] for times in column]) for clock in ("wall", "cpu")} for way, column in columns.items()}
+    times = race(contest.ours, contest.peer, repeats)
     lengths = [len(words) for words in ours]
     return {
         "name": contest.name,
         "images": contest.num_images,
         "words": {"mean": statistics.fmean(lengths), "least": min(lengths), "most": max(lengths)},
-        "repeats": repeats,
-        "seconds": seconds,
-        "images_per_second": {way: contest.num_images / seconds[way]["wall"]["median"] for way in seconds},
-        "speedup": {clock: seconds["peer"][clock]["median"] / seconds["ours"][clock]["median"] for clock in ("wall", "cpu")},
+        "images_per_second": {way: contest.num_images / clocks["wall"]["median"] for way, clocks in times["seconds"].items()},
+        **times,
         "wanted": contest.wanted,
     }
-
-
-def timed(work: Callable[[], object]) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-
-
-def quartiles(seconds: list[float]) -> dict[str, float]:
-    lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
-    return {"lower": lower, "median": median, "upper": upper}
 
 
 def attention_lstm(num_images: int, num_beams: int, num_words: int = 2500, max_tokens: int = 20) -> Contest:
@@ -209,13 +184,6 @@ def table(results: list[dict]) -> str:
             f"{row['name']:32}{ours:10.2f}{peer:8.2f}{row['speedup']['wall']:16.2f}{row['speedup']['cpu']:13.2f}{row['wanted']:9.1f}"
         )
     return "\n".join(lines)
-
-
-def cpu_model() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -102,11 +102,16 @@ class GenerationChanges:
 class EvaluateConfig:
     """configs/evaluate.yaml."""
 
-    run: str
+    run: str | None
+    runs: list[str] | dict[str, list[str]] | None
     split: str
     checkpoint: Literal["best", "last"]
     conditions: list[str] | None
-    metrics: list[str]
+    metrics: str | list[str]
+    compare: Literal["paper"] | None
+    cost: bool
+    report: bool
+    gallery: int
     output: str | None
     dataset: DatasetChanges
     generation: GenerationChanges

@@ -66,11 +66,14 @@ def attention_maps(
     Raises SoliError for photographs that cannot be read and conditions that do not parse.
     """
     for number, photograph in enumerate(images):
-        yield _look(captioner, photograph, condition, number, options)
+        yield look(captioner, photograph, condition, number, **options)
 
 
 @torch.inference_mode()
-def _look(captioner: Captioner, photograph: Photograph, condition: Any, number: int, options: dict[str, Any]) -> AttentionMaps:
+def look(
+    captioner: Captioner, photograph: Photograph, condition: str | Degradation | None = None, number: int = 0, **options: Any
+) -> AttentionMaps:
+    """The same for one photograph, the `number` of which sampling counts from."""
     with evaluating(captioner):
         inputs = next(captioner.inputs([photograph], condition, batch_size=1))
         features = captioner.encoder(inputs)

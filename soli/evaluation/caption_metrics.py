@@ -17,13 +17,14 @@ import numpy as np
 from soli.evaluation.meteor import Meteor, MeteorUnavailable
 from soli.evaluation.ngrams import Gram, ReferenceNgrams, ngrams
 from soli.evaluation.rouge import ReferenceWords
+from soli.evaluation.spice import SpiceUnavailable, spice, spice_folder
 from soli.evaluation.statistics import Statistics, unfragmented
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 from soli.tokenization import tokenize
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr")
-NONSTANDARD = ("charBLEU",)
+OPTIONAL = ("SPICE", "charBLEU")
 Row = Sequence[float]
 
 
@@ -41,21 +42,25 @@ class CaptionScorer:
     Scores lie between 0 and 1, CIDEr between 0 and 10. CIDEr weighs words by how rare they are among the photographs scored; with a single
     photograph it is 0.
 
-    charBLEU is no standard metric: BLEU-1 to BLEU-4 over *characters*, against each photograph's first reference only, which is how the
-    figures of SOLI (arXiv 2512.08873) come about: strings were given to a function that takes lists of words. It compares with nothing else.
+    charBLEU is no standard metric: BLEU-1 to BLEU-4 over *characters*, against each photograph's first reference only, which is how
+    the figures of SOLI (arXiv 2512.08873) come about: strings were given to a function that takes lists of words. Nothing else compares.
+
+    SPICE needs Java and files that pycocoevalcap does not carry (soli/evaluation/spice.py).
 
     A metric that cannot be computed on this machine is left out of the scores; `unavailable` then has a sentence for it, given as a warning
     too. Raises SoliError on unknown metrics, and on references that are not lists of captions, or are empty.
     """
 
     def __init__(self, references: Sequence[Sequence[str]], metrics: Sequence[str] = METRICS):
-        self.metrics = _known(metrics)
+        self.metrics = check_metrics(metrics)
         self._references = [[tokenize(caption) for caption in captions] for captions in _lists_of_texts(references)]
         self._seen: dict[str, list[dict[str, Row]]] = {metric: [{} for _ in self._references] for metric in self.metrics}
         self.unavailable: dict[str, str] = {}
         self._meteor = Meteor()
         if "METEOR" in self.metrics:
-            self._if_available(self._meteor.start)
+            self._if_available(self._meteor.start, "METEOR")
+        if "SPICE" in self.metrics:
+            self._if_available(spice_folder, "SPICE")
 
     def score(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """One caption per photograph, in the order of the references -> BLEU-1..4, METEOR, ROUGE-L, CIDEr, as far as they were asked for.
@@ -91,6 +96,7 @@ class CaptionScorer:
             "METEOR": self._meteor_rows,
             "ROUGE-L": self._rouge,
             "CIDEr": self._cider,
+            "SPICE": self._spice,
             "charBLEU": self._char_bleu,
         }
         seen = self._seen.setdefault(metric, [{} for _ in captions])
@@ -112,8 +118,13 @@ class CaptionScorer:
         return [self._characters.bleu(index, captions[index], ngrams(captions[index])) for index in new]
 
     def _meteor_rows(self, captions: list[str], new: list[int]) -> list[Row]:
-        references = [[" ".join(words) for words in self._references[index]] for index in new]
-        return unfragmented(self._meteor.statistics([captions[index] for index in new], references))
+        return unfragmented(self._meteor.statistics(*self._with_references(captions, new)))
+
+    def _spice(self, captions: list[str], new: list[int]) -> list[Row]:
+        return [[score] for score in spice(*self._with_references(captions, new))]
+
+    def _with_references(self, captions: list[str], new: list[int]) -> tuple[list[str], list[list[str]]]:
+        return [captions[index] for index in new], [[" ".join(words) for words in self._references[index]] for index in new]
 
     @cached_property
     def _ngrams(self) -> ReferenceNgrams:
@@ -128,13 +139,13 @@ class CaptionScorer:
         """Of each photograph's first reference only, whose characters stand for words."""
         return ReferenceNgrams([[" ".join(captions[0])] for captions in self._references])
 
-    def _if_available(self, action: Callable[[], Any], metric: str = "METEOR") -> Any:
+    def _if_available(self, action: Callable[[], Any], metric: str) -> Any:
         """None once a metric has failed: it is not tried again, so that no table has it in some rows only because they came first."""
         if metric in self.unavailable:
             return None
         try:
             return action()
-        except MeteorUnavailable as reason:
+        except (MeteorUnavailable, SpiceUnavailable) as reason:
             self.unavailable[metric] = f"{metric} is not reported: {reason}"
             warnings.warn(self.unavailable[metric], stacklevel=4)
             return None
@@ -158,12 +169,13 @@ def _cut(hypotheses: Sequence[str], number: int) -> list[str]:
     return [" ".join(tokenize(caption)) for caption in captions]
 
 
-def _known(metrics: Sequence[str]) -> tuple[str, ...]:
+def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics, each once. Raises SoliError when it is no list of known ones."""
     if isinstance(metrics, str) or not metrics:
         raise SoliError(f"metrics is {metrics!r}: give a list of some of {', '.join(METRICS)}, for example ['CIDEr'].")
     for metric in metrics:
-        if metric not in (*METRICS, *NONSTANDARD):
-            raise SoliError(f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join(METRICS)}.")
+        if metric not in (*METRICS, *OPTIONAL):
+            raise SoliError(f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join((*METRICS, OPTIONAL[0]))}.")
     return tuple(dict.fromkeys(metrics))
 
 

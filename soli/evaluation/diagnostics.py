@@ -1,4 +1,4 @@
-"""What degradation does to embeddings: whether a copy is still nearer to its original than another photograph, and whether it is found again.
+"""What degradation does to embeddings: whether a copy is still nearer to its original than another photograph, and is found again.
 
 Distances are Euclidean, between embeddings averaged over places, (M, E) for M photographs.
 """
@@ -22,13 +22,13 @@ ROWS = 512  # photographs compared with all others at once
 def diagnose(original: Tensor, copies: Mapping[str, Tensor], num_drawn: int = 12) -> dict[str, Any]:
     """Embeddings of M originals, and of the same photographs at each condition -> figures for metrics.json and report.html.
 
-    `distance_to_others`, `ratio`, `std`: as EmbeddingDistances. `found`: the share of photographs whose worst copy is nearer to its original
-    than any other original is. `uniformity` of the originals: log of the mean of exp(-2 d^2) on the unit sphere (arXiv 2005.10242, Eq. 2),
-    0 when all lie in one point. `pc_id`: how many principal components hold 90 % of the variance.
-    For each condition: `distance` to the original, `alignment` (Eq. 1 there with alpha 2), the share `R@k` of copies that have their original
-    among the k nearest of all originals (of several equally near ones the own counts as the last), and the copies' `pc_id`.
-    `matrix`: mean distances between conditions of the same photograph, and to another photograph's original. `scatter`: the first `num_drawn`
-    photographs on the two main axes of the originals.
+    `distance_to_others`, `ratio`, `std`: as EmbeddingDistances. `found`: the share of photographs whose worst copy is nearer to its
+    original than any other original is. `uniformity` of the originals: log of the mean of exp(-2 d^2) on the unit sphere (arXiv
+    2005.10242, Eq. 2), 0 when all lie in one point. `pc_id`: how many principal components hold 90 % of the variance.
+    For each condition: `distance` to the original, `alignment` (Eq. 1 there with alpha 2), the share `R@k` of copies that have their
+    original among the k nearest of all originals (of several equally near ones the own counts as the last), and the copies' `pc_id`.
+    `matrix`: mean distances between conditions of the same photograph, and to another photograph's original. `scatter`: the first
+    `num_drawn` photographs on the two main axes of the originals.
     """
     original = original.double()
     copies = {name: copy.double() for name, copy in copies.items()}

@@ -1,4 +1,4 @@
-"""Scores of the ladder as a table on the screen, as CSV and as JSON."""
+"""Rows of scores as a table on the screen, as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+Row = Mapping[str, Any]
+PERCENT = ("drop",)  # columns with shares, shown in percent
 
-def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+
+def text_table(rows: Sequence[Row]) -> str:
     """A table with aligned columns; numbers with three decimals, a dash for what is missing."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    columns, cells = _cells(rows)
     widths = [max(len(line[index]) for line in [columns, *cells]) for index in range(len(columns))]
 
     def line(values: Sequence[str]) -> str:
@@ -23,7 +25,23 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([line(columns), "  ".join("-" * width for width in widths), *map(line, cells)])
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def markdown_table(rows: Sequence[Row], note: str) -> str:
+    """The same in Markdown, with a line below it that says what the numbers are."""
+    columns, cells = _cells(rows)
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cells]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + f"\n\n`{note}`\n"
+
+
+def latex_table(rows: Sequence[Row], note: str) -> str:
+    """The same in LaTeX, for \\input; needs the package booktabs. The note is a comment."""
+    columns, cells = _cells(rows)
+    body = [" & ".join(map(_latex, line)) + " \\\\" for line in cells]
+    head = " & ".join(map(_latex, columns)) + " \\\\"
+    begin = f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}"
+    return "\n".join([f"% {note}", begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """One line per row, all columns that any row has; full precision."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
@@ -31,7 +49,21 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _cell(value: Any) -> str:
+def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return columns, [[_cell(row.get(column), column in PERCENT) for column in columns] for row in rows]
+
+
+def _cell(value: Any, percent: bool) -> str:
     if value is None:
         return "-"
+    if percent:
+        return f"{100 * value:.1f} %"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _latex(text: str) -> str:
+    escaped = text.replace("\\", "\\textbackslash ")
+    for character in "&%$#_{}":
+        escaped = escaped.replace(character, f"\\{character}")
+    return escaped

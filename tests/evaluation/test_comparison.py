@@ -8,7 +8,11 @@ from soli.evaluation import CaptionScorer
 from soli.evaluation.comparison import Spread, compare
 from soli.evaluation.statistics import Statistics
 
-REFERENCES = [[f"a {animal} runs over the {place}", f"the {animal} is on {place}"] for animal in ("dog", "cat", "cow") for place in ("sand", "snow", "grass")]
+REFERENCES = [
+    [f"a {animal} runs over the {place}", f"the {animal} is on {place}"]
+    for animal in ("dog", "cat", "cow")
+    for place in ("sand", "snow", "grass")
+]
 GOOD = [captions[0] for captions in REFERENCES]
 BAD = ["a man sits", *["a dog runs on the sand"] * 8]
 

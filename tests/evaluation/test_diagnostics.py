@@ -68,7 +68,9 @@ def test_one_photograph_and_no_copies():
     assert diagnose(normal(5, 4), {})["conditions"] == {}
 
 
-@pytest.mark.parametrize(("scales", "share", "expected"), [((3, 1, 0, 0), 0.9, 1), ((3, 1, 0, 0), 0.91, 2), ((1, 1, 1, 1), 0.9, 4), ((1, 1, 1, 1), 0.5, 2)])
+@pytest.mark.parametrize(
+    ("scales", "share", "expected"), [((3, 1, 0, 0), 0.9, 1), ((3, 1, 0, 0), 0.91, 2), ((1, 1, 1, 1), 0.9, 4), ((1, 1, 1, 1), 0.5, 2)]
+)
 def test_number_of_principal_components_by_hand(scales, share, expected):
     """Points at +-scale on each axis: variances are the squares."""
     points = torch.cat([torch.diag(torch.tensor(scales, dtype=torch.float64)) * sign for sign in (1, -1)])
@@ -83,4 +85,6 @@ def test_scatter_is_on_the_main_axes():
     points = np.array(found["points"])
     assert points.shape == (7, 2, 2) and found["conditions"] == ["original", "copy"]
     centered = original - original.mean(0)
-    assert np.abs(points[:, 0, 0]) == pytest.approx(np.abs((centered @ torch.linalg.eigh(centered.T @ centered)[1][:, -1])[:7].numpy()), rel=1e-3)
+    assert np.abs(points[:, 0, 0]) == pytest.approx(
+        np.abs((centered @ torch.linalg.eigh(centered.T @ centered)[1][:, -1])[:7].numpy()), rel=1e-3
+    )

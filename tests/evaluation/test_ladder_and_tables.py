@@ -8,10 +8,10 @@ from soli.datasets import CaptionedImages, ToyDataset
 from soli.decoders import AttentionLSTM
 from soli.degradations import parse
 from soli.encoders import TinyEncoder
-from soli.evaluate import shuffle
 from soli.evaluation.ladder import climb
 from soli.evaluation.tables import text_table, write_csv
 from soli.model import Captioner
+from soli.scored_runs import shuffle
 from soli.vocabulary import Vocabulary
 
 

@@ -1,0 +1,58 @@
+"""What an interrupted evaluation had done: a line per batch, so that the next one goes on from there."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Journal:
+    """Batches of an evaluation that is `origin`, in the file `path`; a journal of another evaluation is begun anew.
+
+    An entry has, by condition, the captions of a batch, their photographs' sizes (height, width) and embeddings (n, E).
+    """
+
+    def __init__(self, path: Path, origin: Mapping[str, Any]):
+        self.path, self.origin = path, json.loads(json.dumps(origin))
+        self._lines = [json.dumps(self.origin)]  # to begin the file with, at the first batch
+
+    def entries(self) -> Iterator[dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]]:
+        """What was added, in order. A line that was being written is left out, and so is everything of another evaluation."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+            entries = [json.loads(line) for line in lines[1:]] if json.loads(lines[0]) == self.origin else []
+        except (OSError, ValueError, IndexError):
+            return
+        self._lines += lines[1:] if entries else []
+        for entry in entries:
+            yield {name: (part["captions"], list(map(tuple, part["sizes"])), _tensor(part["embeddings"])) for name, part in entry.items()}
+
+    def add(self, entry: Mapping[str, tuple[list[str], list[tuple[int, int]], Tensor]]) -> None:
+        """Appends a batch."""
+        line = {
+            name: {"captions": captions, "sizes": sizes, "embeddings": _text(vectors)} for name, (captions, sizes, vectors) in entry.items()
+        }
+        lines, self._lines = [*self._lines, json.dumps(line)], []
+        with open(self.path, "w" if len(lines) > 1 else "a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def end(self) -> None:
+        """Removes the file: everything is done."""
+        self.path.unlink(missing_ok=True)
+
+
+def _text(embeddings: Tensor) -> dict[str, Any]:
+    numbers = embeddings.float().cpu().contiguous().numpy().astype("<f4")
+    return {"shape": list(numbers.shape), "base64": base64.b64encode(numbers.tobytes()).decode("ascii")}
+
+
+def _tensor(text: Mapping[str, Any]) -> Tensor:
+    numbers = np.frombuffer(base64.b64decode(text["base64"]), dtype="<f4").reshape(text["shape"])
+    return torch.from_numpy(numbers.astype(np.float32))
