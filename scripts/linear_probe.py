@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -21,7 +23,7 @@ import soli
 from soli.configuration import build
 from soli.degradations import Degradation, Framing, parse, render
 from soli.interfaces import SoliError
-from soli.runs import build_dataset
+from soli.runs import build_dataset, read_config
 from soli.tokenization import tokenize
 
 
@@ -30,17 +32,25 @@ def main() -> None:
     parser.add_argument("--words", nargs="+", default=["dog", "dogs"])
     parser.add_argument("--conditions", nargs="+", default=["R0.1S50"], help="besides original")
     parser.add_argument("--photographs", type=int, default=2400, help="with and without the words, together")
+    parser.add_argument("--run", type=Path, help="a run folder, whose encoder and dataset are taken; overrides are not")
     parser.add_argument("overrides", nargs="*", help="of soli.train's config: encoder and dataset")
     given = parser.parse_args()
-    config = soli.compose(given.overrides)
+    config = OmegaConf.create(read_config(given.run)) if given.run else soli.compose(given.overrides)
+    if given.run and given.overrides:
+        raise SoliError(f"--run={given.run} has a config of its own: leave out {' '.join(given.overrides)}.")
+    if not given.run and (config.model.pretrained or config.init_from):
+        raise SoliError("model.pretrained and init_from are not probed: give encoder.weights, or --run with a run that started from them.")
     dataset = build_dataset(config)
-    examples, labels = balanced(dataset, given.words, given.photographs)
-    encoder = build(config["encoder"]).eval()
-    conditions = dict.fromkeys(["original", *given.conditions])
-    features = {
-        name: encode(encoder, dataset, examples, parse(name, config.degradation.mode, dataset.reference_side)) for name in conditions
+    conditions = {
+        name: parse(name, config.degradation.mode, dataset.reference_side) for name in dict.fromkeys(["original", *given.conditions])
     }
-    print(f"{len(examples)} photographs, half with {' or '.join(given.words)}; held-out accuracy")
+    examples, labels = balanced(dataset, given.words, given.photographs)
+    torch.manual_seed(config.seed)
+    encoder = soli.load(given.run).encoder if given.run else build(config["encoder"]).eval()
+    if not given.run and not config.encoder.get("weights"):
+        print("The encoder's weights are random: give encoder.weights, or --run.", file=sys.stderr)
+    features = {name: encode(encoder, dataset, examples, degradation) for name, degradation in conditions.items()}
+    print(f"{len(examples)} photographs, half with {' or '.join(given.words)}; accuracy on the {len(examples) // 2} that were held out")
     print(f"{'condition':20}{'fitted on originals':>22}{'fitted on its own':>20}")
     first = features["original"]
     for name, found in features.items():
@@ -56,7 +66,10 @@ def balanced(dataset, words: list[str], number: int) -> tuple[list, torch.Tensor
         kinds[any(set(words) & set(tokenize(caption)) for caption in example.captions)].append(example)
     size = min(number // 2, *map(len, kinds))
     if size < 2:
-        raise SoliError(f"{min(map(len, kinds))} photographs are with or without {', '.join(words)}: choose other --words.")
+        raise SoliError(
+            f"{len(kinds[1])} photographs of {dataset.name} have one of {', '.join(words)} in their captions, {len(kinds[0])} have none: "
+            "two of each are needed. Choose other --words."
+        )
     chosen = [example for pair in zip(kinds[0][:size], kinds[1][:size], strict=True) for example in pair]
     return chosen, torch.arange(len(chosen)) % 2
 

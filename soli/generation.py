@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from soli.interfaces import Decoder, SoliError, Tokenizer
+from soli.spelling import nearest
 
 NEVER = float("-inf")
 
@@ -104,7 +105,16 @@ def generate(
     `first` is the number of the first image, from which sampling counts: an image's caption then does not depend on its batch.
     `attend` asks for the attention, of one more pass over the captions. Raises SoliError for impossible options.
     """
+    unknown = [name for name in options if name not in GenerationOptions.__dataclass_fields__]
+    if unknown:
+        raise SoliError(
+            f"{unknown[0]} is no option of generation{nearest(unknown[0], GenerationOptions.__dataclass_fields__)}: "
+            f"choose from {', '.join(GenerationOptions.__dataclass_fields__)}."
+        )
     rules = GenerationOptions(**options)
+    places = getattr(decoder, "max_positions", None)
+    if places is not None and rules.max_tokens > places:
+        raise SoliError(f"generation.max_tokens={rules.max_tokens} is more than this decoder's {places} positions: lower it.")
     search = _Search.start(decoder, features, tokenizer, rules, first)
     for _ in range(rules.max_tokens):
         logits, search.state = decoder.step(search.tokens[:, :, -1], search.state)

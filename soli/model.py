@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, NamedTuple
@@ -40,9 +40,10 @@ class Captioner(nn.Module):
         mode: str = "matrix",
         reference_side: int | None = None,
         projector: Embedding | None = None,
+        generation: Mapping[str, Any] | None = None,
     ):
         """`projector` None: features averaged over the grid, as in SOLI. `mode` and `reference_side` say what the name of a condition means
-        here, as in `soli.degradations.parse`.
+        here, as in `soli.degradations.parse`. `generation`: options of GenerationOptions that `caption` takes where it is given none.
 
         Raises SoliError when the decoder's output does not have a place for every token.
         """
@@ -54,6 +55,7 @@ class Captioner(nn.Module):
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
         self.projector = Embedding(encoder.feature_dim) if projector is None else projector
         self.mode, self.reference_side = mode, reference_side
+        self.generation = dict(generation or {})
         self.framing = Framing(encoder.input_size, encoder.framing)
 
     @property
@@ -106,7 +108,7 @@ class Captioner(nn.Module):
         self,
         images: Iterable[Photograph],
         condition: str | Degradation | None = None,
-        num_beams: int = 3,
+        num_beams: int | None = None,
         *,
         batch_size: int = 32,
         **options: Any,
@@ -114,14 +116,16 @@ class Captioner(nn.Module):
         """A caption for each photograph: a file, a Pillow image or a uint8 (H, W, 3) array.
 
         They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
-        what `parse` made of it. `options` are the others of GenerationOptions (soli/generation.py): max_tokens, length_penalty, sample, ...
+        what `parse` made of it. `options` are the others of GenerationOptions (soli/generation.py): max_tokens, sample, ...; what is
+        not given is that of the captioner's `generation`, which `soli.load` takes from the run.
         Raises SoliError for photographs that cannot be read, conditions that do not parse or leave less than a pixel, and options that are
         impossible.
         """
+        options = {**self.generation, **options} | ({} if num_beams is None else {"num_beams": num_beams})
         captions: list[str] = []
         with evaluating(self):
             for inputs in self.inputs(images, condition, batch_size):
-                captions += self.describe(self.encoder(inputs), first=len(captions), num_beams=num_beams, **options)
+                captions += self.describe(self.encoder(inputs), first=len(captions), **options)
         return captions
 
     def describe(self, features: Tensor, first: int = 0, **options: Any) -> list[str]:
@@ -131,15 +135,21 @@ class Captioner(nn.Module):
 
     def inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
         """What the encoder sees of photographs, degraded by `condition` if one is given: batches (N, 3, S, S)."""
-        if isinstance(images, (str, PathLike, Image.Image)):
-            raise SoliError("Give a list of photographs, also for a single one: [photograph].")
         degradation = condition if isinstance(condition, Degradation) else parse(condition or "original", self.mode, self.reference_side)
-        images = list(images)
-        if not images:
-            raise SoliError("There are no photographs to look at: the list is empty.")
+        images = as_list(images)
         for first in range(0, len(images), batch_size):
             photographs = [as_tensor(image) for image in images[first : first + batch_size]]
             yield self.render(photographs, [degradation] * len(photographs))
+
+
+def as_list(images: Iterable[Photograph]) -> list[Photograph]:
+    """Raises SoliError for a single photograph and for none."""
+    if isinstance(images, (str, PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        raise SoliError("Give a list of photographs, also for a single one: [photograph].")
+    photographs = list(images)
+    if not photographs:
+        raise SoliError("There are no photographs to look at: the list is empty.")
+    return photographs
 
 
 def as_tensor(image: Photograph) -> Tensor:

@@ -49,7 +49,9 @@ def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = Tr
     encoder = build(encoder_node)
     decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
-    return Captioner(encoder, decoder, tokenizer, config["degradation"]["mode"], config["dataset"]["reference_side"], projector)
+    generation = {name: value for name, value in config["generation"].items() if name != "batch_size"}
+    mode, side = config["degradation"]["mode"], config["dataset"]["reference_side"]
+    return Captioner(encoder, decoder, tokenizer, mode, side, projector, generation)
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:

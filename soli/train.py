@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -68,6 +69,11 @@ def main(config: DictConfig) -> None:
         raise SoliError(
             "No phase has a caption loss: the decoder would know nothing. "
             "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
+        )
+    if settings["decoder"].get("train", "all") != "all" and settings["decoder"]["weights"] is None and not starts_trained(settings):
+        raise SoliError(
+            f"decoder.train={settings['decoder']['train']} leaves the rest of the decoder as it is, which would be random: "
+            "give decoder.weights, model.pretrained or init_from."
         )
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
@@ -191,6 +197,9 @@ def _announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Re
     print(f"Data: {dataset.name} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
     for notice in dataset.notices:
         print(f"  {notice}")
+    unknown = _share_unknown(dataset, model)
+    if unknown > 0.05:
+        print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
     for name, found in leaks.items():
         print(f"  leak check, {name.replace('_', ' ')}: {found['count'] if isinstance(found, dict) else found}")
     coverage = getattr(model.decoder, "glove_coverage", None)
@@ -201,14 +210,27 @@ def _announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Re
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
-    _announce_phases(recipe)
+    _announce_phases(recipe, model)
 
 
-def _announce_phases(recipe: Recipe) -> None:
+def _share_unknown(dataset: CaptionDataset, model: Captioner) -> float:
+    """Of the first thousand photographs' words, those that the vocabulary does not have; 0 for pieces of words."""
+    if not isinstance(model.tokenizer, Vocabulary):
+        return 0.0
+    captions = [caption for example in dataset.examples("train")[:1000] for caption in example.captions]
+    ids = [word for caption in captions for word in model.tokenizer.encode(caption)[1:-1]]
+    return ids.count(model.tokenizer.unk_id) / max(len(ids), 1)
+
+
+def _announce_phases(recipe: Recipe, model: Captioner) -> None:
     """What each phase trains, under which losses, and a hint where the default weights do not suit the start."""
     for name, phase in recipe.phases.items():
-        factors = {module: factor * recipe.optimizer.factor(module) for module, factor in phase.train.items() if factor}
-        trained = ", ".join(f"{module} (lr x {factor:g})" for module, factor in factors.items())
+        groups = parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
+        counts = Counter({module: 0 for module, factor in phase.train.items() if factor and module != "projector"})
+        for group in groups:
+            counts[group["name"]] += sum(parameter.numel() for parameter in group["params"])
+        factors = {module: phase.train[module] * recipe.optimizer.factor(module) for module in counts}
+        trained = ", ".join(f"{module} ({counts[module] / 1e6:.2f} M parameters, lr x {factor:g})" for module, factor in factors.items())
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""

@@ -8,6 +8,7 @@ from PIL import Image
 from soli.decoders import AttentionLSTM
 from soli.degradations import parse
 from soli.encoders import TinyEncoder
+from soli.evaluation.attention_maps import attention_maps
 from soli.interfaces import SoliError
 from soli.model import Captioner
 from soli.vocabulary import Vocabulary
@@ -78,3 +79,27 @@ def test_what_is_no_list_of_photographs_is_refused(captioner, images, message):
 def test_a_decoder_of_another_vocabulary_is_refused(captioner):
     with pytest.raises(SoliError, match="tokenizer has 5"):
         Captioner(captioner.encoder, captioner.decoder, Vocabulary.build(["one"]))
+
+
+def test_options_that_are_not_given_are_those_of_the_captioner(captioner, photographs):
+    short = captioner.caption(photographs, num_beams=1, max_tokens=2)
+    captioner.generation = {"num_beams": 1, "max_tokens": 2}
+    try:
+        assert captioner.caption(photographs) == short
+        assert captioner.caption(photographs, None, 3) != short or captioner.caption(photographs, max_tokens=9) != short
+        assert [" ".join(maps.words) for maps in attention_maps(captioner, photographs)] == short
+    finally:
+        captioner.generation = {}
+
+
+def test_an_option_that_does_not_exist_is_named_with_the_nearest_one(captioner, photographs):
+    with pytest.raises(SoliError, match="beams is no option of generation .did you mean num_beams"):
+        captioner.caption(photographs, beams=3)
+
+
+def test_a_single_photograph_is_no_list(captioner, photographs):
+    for single in (photographs[0], "a.jpg"):
+        with pytest.raises(SoliError, match="Give a list"):
+            captioner.caption(single)
+        with pytest.raises(SoliError, match="Give a list"):
+            next(attention_maps(captioner, single))

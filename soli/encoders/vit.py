@@ -55,8 +55,10 @@ class ViTEncoder(nn.Module):
             raise SoliError(
                 f"encoder.finetune_from={finetune_from} must be 0 (the embeddings) to {layers} (the last layer), or null for none."
             )
-        if input_size < patch:
-            raise SoliError(f"encoder.input_size={input_size} is less than a patch of {patch} pixels: give {patch} or more.")
+        if input_size < patch or input_size % patch:
+            below, above = input_size // patch * patch, -(-input_size // patch) * patch
+            nearby = " or ".join(str(side) for side in dict.fromkeys((below, above)) if side)
+            raise SoliError(f"encoder.input_size={input_size} does not consist of whole patches of {patch} pixels: give {nearby}.")
         self.input_size, self.framing, self.finetune_from = input_size, framing, finetune_from
         self.num_left_out = 0 if class_token else CLASS_TOKENS[architecture["model_type"]]
         self.vit = _build(architecture, weights, input_size)

@@ -15,7 +15,7 @@ from torch import Tensor
 from soli.degradations import Degradation
 from soli.generation import generate
 from soli.interfaces import SoliError, Tokenizer
-from soli.model import Captioner, Photograph, evaluating
+from soli.model import Captioner, Photograph, as_list, evaluating
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class AttentionMaps:
             if panel:
                 grid = self.maps[panel - 1]
                 strength = grid / max(float(grid.max()), 1e-12)
-                axes.imshow(strength, cmap="inferno", alpha=0.65, extent=(0, size, size, 0), interpolation="bilinear", vmin=0, vmax=1)
+                axes.imshow(
+                    strength, cmap="autumn", alpha=0.75 * strength, extent=(0, size, size, 0), interpolation="bilinear", vmin=0, vmax=1
+                )
                 axes.set_xlim(0, size)
                 axes.set_ylim(size, 0)
             axes.set_title(self.words[panel - 1] if panel else "what the encoder sees", fontsize=10)
@@ -61,11 +63,11 @@ class AttentionMaps:
 def attention_maps(
     captioner: Captioner, images: Iterable[Photograph], condition: str | Degradation | None = None, **options: Any
 ) -> Iterator[AttentionMaps]:
-    """Captions of photographs with the attention of each word; `condition` and the options of generation as in `Captioner.caption`.
+    """Captions of photographs with the attention of each word, one after another; `condition` and `options` as in `Captioner.caption`.
 
     Raises SoliError for photographs that cannot be read and conditions that do not parse.
     """
-    for number, photograph in enumerate(images):
+    for number, photograph in enumerate(as_list(images)):
         yield look(captioner, photograph, condition, number, **options)
 
 
@@ -73,11 +75,13 @@ def attention_maps(
 def look(
     captioner: Captioner, photograph: Photograph, condition: str | Degradation | None = None, number: int = 0, **options: Any
 ) -> AttentionMaps:
-    """The same for one photograph, the `number` of which sampling counts from."""
+    """The attention of one photograph's caption; sampling counts from its `number`."""
     with evaluating(captioner):
         inputs = next(captioner.inputs([photograph], condition, batch_size=1))
         features = captioner.encoder(inputs)
-        generated = generate(captioner.decoder, features, captioner.tokenizer, attend=True, first=number, **options)
+        generated = generate(
+            captioner.decoder, features, captioner.tokenizer, attend=True, first=number, **{**captioner.generation, **options}
+        )
     words, attention = by_word(captioner.tokenizer, generated.ids[0], generated.attention[0])
     image = (inputs[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return AttentionMaps(image, words, over_grid(attention).float().cpu().numpy())

@@ -175,7 +175,9 @@ def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
         raise SoliError(f"metrics is {metrics!r}: give a list of some of {', '.join(METRICS)}, for example ['CIDEr'].")
     for metric in metrics:
         if metric not in (*METRICS, *OPTIONAL):
-            raise SoliError(f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join((*METRICS, OPTIONAL[0]))}.")
+            raise SoliError(
+                f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join((*METRICS, OPTIONAL[0]))}."
+            )
     return tuple(dict.fromkeys(metrics))
 
 

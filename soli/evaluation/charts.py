@@ -184,7 +184,7 @@ def _vertical(x: float, top: float, bottom: float, label: str) -> str:
 
 
 def _pixel_ticks(x: Axis, sides: Iterable[float], height: int) -> list[str]:
-    labels = {x(side): number(side, 0 if side >= 10 else 1) for side in sides}
+    labels = {x(side): f"{side:.0f}" if side >= 10 else f"{side:.2g}" for side in sides}
     lines = [f'<path class="tick" d="M{place:.1f} {height - 42}v5"/>' for place in labels]
     return lines + [
         f'<text x="{place:.1f}" y="{height - 36}" dy=".95em" text-anchor="middle">{labels[place]}</text>' for place in spread(labels)

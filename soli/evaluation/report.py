@@ -71,7 +71,7 @@ figure{margin:0}
 .mark{fill:var(--colour);stroke:var(--colour);stroke-width:1.75;stroke-linejoin:round}.link~g .mark{scale:.8}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;margin:.5rem 0 1rem;padding:0;font-size:.875rem}
 .legend li{display:flex;align-items:center;gap:.4rem}.legend svg{width:1.1rem;height:1.1rem;flex:none}
-.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr));gap:.7rem 1.5rem;margin:.75rem 0}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,10rem),1fr));gap:.7rem 1.5rem;margin:.75rem 0}
 .facts dt{color:var(--soft);font-size:.875rem;line-height:1.3}.facts dd{margin:0;font-weight:600;font-variant-numeric:tabular-nums}
 article{background:var(--raised);border-radius:.6rem;padding:1rem;margin:1rem 0}
 article .note{margin:.1rem 0 .4rem}

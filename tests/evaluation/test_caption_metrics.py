@@ -199,7 +199,12 @@ def test_what_is_no_list_of_captions_per_photograph_is_refused(hypotheses, refer
 
 @pytest.mark.parametrize(
     ("metrics", "message"),
-    [(["cider"], "no metric 'cider' .did you mean CIDEr"), (["WER"], "BLEU, METEOR, ROUGE-L, CIDEr, SPICE"), ("BLEU", "list"), ([], "list")],
+    [
+        (["cider"], "no metric 'cider' .did you mean CIDEr"),
+        (["WER"], "BLEU, METEOR, ROUGE-L, CIDEr, SPICE"),
+        ("BLEU", "list"),
+        ([], "list"),
+    ],
 )
 def test_unknown_metrics_are_refused_with_the_allowed_ones(metrics, message):
     with pytest.raises(SoliError, match=message):

@@ -132,3 +132,9 @@ def test_the_scatter_stays_inside_and_leaves_out_what_is_no_point():
 @pytest.mark.parametrize("points", [[], [[[2.0, 2.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])
 def test_a_scatter_without_extent_is_drawn(points):
     assert len(list(ElementTree.fromstring(scatter(points, ["original"], {}, STYLES, [0.2, 0.1])).iter("g"))) == len(points)
+
+
+def test_small_sides_keep_a_decimal_only_where_they_have_one():
+    rows = [{**ROWS[0], "side": side} for side in (256.0, 44.7, 9.0, 4.47)]
+    labels = [text.text for text in ElementTree.fromstring(curves("CIDEr", rows, STYLES)).iter("text")]
+    assert {"256", "45", "9", "4.5"} <= set(labels)

@@ -338,7 +338,7 @@ def browser():
         quiet = "no-first-run disable-background-networking disable-component-update disable-sync disable-quic"
         headless = "headless no-sandbox disable-gpu hide-scrollbars"
         command = [found, *(f"--{option}" for option in f"{headless} {quiet}".split()), f"--user-data-dir={profile}", *options]
-        return subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+        return subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=300, check=True).stdout
 
     return look
 

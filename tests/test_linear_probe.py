@@ -1,0 +1,54 @@
+"""scripts/linear_probe.py: on real photographs, on a run, and what it refuses."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from soli.interfaces import SoliError
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "linear_probe.py"
+TOY = ["dataset=toy", "dataset.num_train=30", "dataset.num_val=4", "dataset.num_test=4"]
+
+
+@pytest.fixture
+def probe(monkeypatch, capsys):
+    """Runs the script; returns what it printed."""
+    spec = importlib.util.spec_from_file_location("linear_probe", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["linear_probe.py", *arguments])
+        script.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def accuracies(table: str) -> dict[str, list[float]]:
+    return {line.split()[0]: [float(number) for number in line.split()[1:]] for line in table.splitlines()[2:]}
+
+
+def test_features_of_a_pretrained_vit_tell_dogs_on_real_photographs(probe, flickr8k_root, weights_root):
+    data = ["dataset=flickr8k", f"dataset.root={flickr8k_root}", "dataset.reference_side=500"]
+    table = probe("--photographs", "300", "--", "encoder=vit_tiny", f"encoder.weights={weights_root / 'vit-tiny-imagenet'}", *data)
+    found = accuracies(table)
+    assert found["original"][0] > 0.88  # of 2,400 photographs .95
+    assert 0.5 < found["R0.1S50"][1] < found["original"][0]
+    assert "the 150 that were held out" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--words", "unicorn", "--", *TOY], "0 photographs of toy have one of unicorn"),
+        (["--conditions", "R9X", "--", *TOY], "R9X"),
+        (["--", *TOY, "init_from=somewhere"], "--run with a run"),
+        (["--run", "nowhere"], "nowhere is not a run folder"),
+    ],
+)
+def test_mistakes_are_found_before_the_work(probe, arguments, message):
+    with pytest.raises(SoliError, match=message):
+        probe(*arguments)
