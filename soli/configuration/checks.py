@@ -45,7 +45,9 @@ def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) 
 def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str]) -> None:
     """Raises SoliError for keys that `config`, composed from the groups alone, does not have."""
     known = dict(_paths(config))
-    for key in (override.key_or_group, *(path for path, _ in _paths(override.value(), override.key_or_group))):
+    given = override.key_or_group
+    inside = [path for path, _ in _paths(override.value(), given)] if known.get(given) is not None else []  # null says nothing of its keys
+    for key in (given, *inside):
         if key not in known:
             raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}")
     if override.type is OverrideType.ADD:

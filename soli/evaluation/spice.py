@@ -23,7 +23,7 @@ class SpiceUnavailable(RuntimeError):
 def spice_folder() -> Path:
     """Where the jar and, in lib/, the models are. Raises SpiceUnavailable without Java or without one of them; nothing is downloaded."""
     package = importlib.util.find_spec("pycocoevalcap")
-    folder = Path(package.origin).parent / "spice" if package is not None and package.origin else Path("spice")
+    folder = Path(next(iter(package.submodule_search_locations or []), "")) / "spice" if package is not None else Path("spice")
     missing = [path for path in (folder / JAR, *(folder / "lib" / name for name in MODELS)) if not path.is_file()]
     if missing:
         raise SpiceUnavailable(
