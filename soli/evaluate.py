@@ -96,7 +96,10 @@ def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
 
 
 def _output(plan: Plan, config: DictConfig) -> Path:
-    return Path(config.output or plan.folder / "evaluation" / config.split)
+    output = Path(config.output or plan.folder / "evaluation" / config.split)
+    if output.exists() and not output.is_dir():
+        raise SoliError(f"output={output} is a file: give a folder, new or of an earlier evaluation.")
+    return output
 
 
 def _write_comparison(output: Path, comparison: Mapping[str, Any]) -> None:

@@ -168,6 +168,6 @@ def _replace(path: Path, text: str) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
-    except OSError:
+    except OSError as reason:
         partial.unlink(missing_ok=True)
-        raise
+        raise OSError(reason.errno, reason.strerror, str(path)) from reason  # a full disk does not say where

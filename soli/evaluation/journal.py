@@ -35,13 +35,16 @@ class Journal:
             yield {name: (part["captions"], list(map(tuple, part["sizes"])), _tensor(part["embeddings"])) for name, part in entry.items()}
 
     def add(self, entry: Mapping[str, tuple[list[str], list[tuple[int, int]], Tensor]]) -> None:
-        """Appends a batch."""
+        """Appends a batch. Raises OSError, with the path, when the file cannot be written."""
         line = {
             name: {"captions": captions, "sizes": sizes, "embeddings": _text(vectors)} for name, (captions, sizes, vectors) in entry.items()
         }
         lines, self._lines = [*self._lines, json.dumps(line)], []
-        with open(self.path, "w" if len(lines) > 1 else "a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        try:
+            with open(self.path, "w" if len(lines) > 1 else "a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+        except OSError as reason:
+            raise OSError(reason.errno, reason.strerror, str(self.path)) from reason  # a full disk does not say where
 
     def end(self) -> None:
         """Removes the file: everything is done."""
