@@ -60,7 +60,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 
 
 def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config: DictConfig, metrics: Sequence[str]) -> None:
-    """Each run is evaluated in its own folder, or taken from there if nothing has changed; the comparison goes into `output`."""
+    """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
     given = list(runs) if not isinstance(runs, Mapping) else [run for members in runs.values() for run in members]
     if len(given) < 2:
         raise SoliError(f"runs={given} has {len(given)} of them: give two at least, or run=<folder> for one.")
@@ -72,14 +72,16 @@ def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config:
     scored: dict[str, Scored] = {}
     with _scorer(first, metrics) as scorer:
         for number, (run, plan) in enumerate(plans.items(), start=1):
-            folder = plan.folder / "evaluation" / config.split
+            folder = output / f"{number}_{plan.folder.resolve().name}"
             if plan.origin["data"] != first.origin["data"]:
                 raise SoliError(
                     f"{run} and {given[0]} do not compare: their photographs or captions differ. Give dataset.root and dataset.limit."
                 )
-            found = find_captions(plan, folder)
+            found = find_captions(plan, plan.folder / "evaluation" / config.split) or find_captions(plan, folder)
             print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
             scored[run] = score_run(plan, config, scorer, folder, found)
+        if len(scorer.unavailable) == len(metrics):
+            raise SoliError(f"There is no score to compare: {' '.join(scorer.unavailable.values())}")
     comparison = compare_runs({name: [scored[run] for run in members] for name, members in groups.items()})
     _write_comparison(output, comparison)
     score = comparison["headline"]

@@ -24,7 +24,8 @@ def diagnose(original: Tensor, copies: Mapping[str, Tensor], num_drawn: int = 12
 
     `distance_to_others`, `ratio`, `std`: as EmbeddingDistances. `found`: the share of photographs whose worst copy is nearer to its
     original than any other original is. `uniformity` of the originals: log of the mean of exp(-2 d^2) on the unit sphere (arXiv
-    2005.10242, Eq. 2), 0 when all lie in one point. `pc_id`: how many principal components hold 90 % of the variance.
+    2005.10242, Eq. 2), 0 when all lie in one point. `pc_id`: how many principal components hold 90 % of the variance. A single
+    photograph has no ratio, no uniformity and is not found: None.
     For each condition: `distance` to the original, `alignment` (Eq. 1 there with alpha 2), the share `R@k` of copies that have their
     original among the k nearest of all originals (of several equally near ones the own counts as the last), and the copies' `pc_id`.
     `matrix`: mean distances between conditions of the same photograph, and to another photograph's original. `scatter`: the first
@@ -47,9 +48,9 @@ def diagnose(original: Tensor, copies: Mapping[str, Tensor], num_drawn: int = 12
     }
     return {
         "distance_to_others": distances.other,
-        "ratio": distances.ratio,
+        "ratio": distances.ratio if len(original) > 1 else None,
         "std": distances.std,
-        "found": (worst < nearest).double().mean().item(),
+        "found": (worst < nearest).double().mean().item() if len(original) > 1 else None,
         "uniformity": _uniformity(original),
         "pc_id": pc_id(original),
         "conditions": conditions,

@@ -65,6 +65,7 @@ def test_collapsed_embeddings_are_not_found_again():
 def test_one_photograph_and_no_copies():
     entry = diagnose(normal(1, 4), {"copy": normal(1, 4, seed=1)})
     assert entry["matrix"]["names"] == ["original", "copy"] and entry["uniformity"] is None and entry["scatter"] is None
+    assert entry["ratio"] is None and entry["found"] is None
     assert diagnose(normal(5, 4), {})["conditions"] == {}
 
 
