@@ -28,9 +28,9 @@ def main(config: DictConfig) -> None:
     model = load(config.run, config.checkpoint, runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
         if folder is None:
-            captions = model.caption(images, config.condition, **generation)
+            captions = model.caption(images, config.condition, batch_size=generation.batch_size, **generation.options)
         else:
-            captions = _draw_attention(model, images, config.condition, folder, generation)
+            captions = _draw_attention(model, images, config.condition, folder, generation.options)
     for image, caption in zip(images, captions, strict=True):
         print(
             json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
@@ -53,9 +53,8 @@ def _new_names(folder: Path, images: list[str]) -> Path:
 
 def _draw_attention(model: Captioner, images: list[str], condition: str | None, folder: Path, generation: dict[str, Any]) -> list[str]:
     """The captions; a figure and the arrays of each photograph's attention are written under its name."""
-    options = {name: value for name, value in generation.items() if name != "batch_size"}
     captions = []
-    found = attention_maps(model, images, condition, **options)
+    found = attention_maps(model, images, condition, **generation)
     for image, maps in zip(images, tqdm(found, total=len(images), desc="attention", unit="photograph"), strict=True):
         maps.draw(folder / f"{Path(image).stem}.png")
         maps.save(folder / f"{Path(image).stem}.npz")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,11 @@ from soli.evaluation.journal import Journal
 from soli.evaluation.ladder import climb
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.model import Captioner
-from soli.runs import build_dataset, generation_settings, load, read_config, versions
+from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, read_config, versions
+from soli.training.checkpoint import read_progress
+from soli.training.settings import GenerationSettings
 
+PARTS = ("encoder", "decoder", "embedding")
 NUM_TIMED = 21  # photographs captioned one after another for their cost; the first warms up
 
 
@@ -29,7 +34,7 @@ class Plan:
 
     folder: Path
     trained: dict[str, Any]
-    generation: dict[str, Any]
+    generation: GenerationSettings
     dataset: CaptionDataset
     degradations: tuple[Degradation, ...]
     split: str
@@ -47,10 +52,16 @@ class Plan:
         degradations = tuple(dict.fromkeys(parse(name, trained["degradation"]["mode"], dataset.reference_side) for name in names))
         if not degradations:
             raise SoliError("conditions is empty: name at least one, for example conditions=[original,R0.1S50].")
+        if config.compare == "paper" and not any(degradation.spec == "original" for degradation in degradations):
+            raise SoliError("compare=paper needs the original among the conditions.")
+        if config.runtime.precision == "fp16":
+            raise SoliError("runtime.precision=fp16 is for training: evaluate with fp32 or bf16.")
         generation = generation_settings(trained, config)
-        return cls(folder, trained, generation, dataset, degradations, config.split, config.checkpoint, config.runtime.precision)
+        plan = cls(folder, trained, generation, dataset, degradations, config.split, config.checkpoint, config.runtime.precision)
+        read_progress(plan.weights)
+        return plan
 
-    @property
+    @cached_property
     def examples(self) -> list[Example]:
         return list(self.dataset.examples(self.split))
 
@@ -58,88 +69,96 @@ class Plan:
     def weights(self) -> Path:
         return self.folder / f"{self.checkpoint}.safetensors"
 
-    @property
+    @cached_property
     def origin(self) -> dict[str, Any]:
         """All that the captions depend on: where it is the same, they are. Paths are not part of it, contents are."""
-        captions = json.dumps([[example.image_id, example.captions] for example in self.examples])
-        fixed = {name: self.trained[name] for name in ("encoder", "decoder", "embedding")}
+        photographs = [[example.image_id, example.captions, self.dataset.fingerprint(example)] for example in self.examples]
+        parts = [{name: value for name, value in self.trained[part].items() if name not in STARTING_FILES} for part in PARTS]
         return {
-            "weights": _digest(self.weights.read_bytes()) if self.weights.is_file() else None,
-            "config": _digest(json.dumps(fixed, sort_keys=True).encode()),
-            "data": _digest(captions.encode()),
+            "weights": digest(self.weights.read_bytes()),
+            "config": digest(json.dumps(parts, sort_keys=True).encode()),
+            "data": digest(json.dumps(photographs).encode()),
             "split": self.split,
             "conditions": [degradation.spec for degradation in self.degradations],
             "mode": self.trained["degradation"]["mode"],
             "reference_side": self.dataset.reference_side,
-            "generation": {name: value for name, value in self.generation.items() if name != "batch_size"},
+            "generation": self.generation.options,
             "precision": self.precision,
             "versions": versions(),
         }
 
 
 @dataclass(frozen=True)
-class Captions:
-    """A run's captions of all photographs, by condition, and what was measured while they were made; JSON but for `model` and `data`.
+class CaptionedRun:
+    """A run's captions of all photographs, by condition, and what was measured while they were made.
 
     `pixels`: median (height, width) of the degraded photographs. `embeddings`: `diagnose`; None without the original among the conditions.
-    `model` is None where the captions were found.
     """
 
     captions: dict[str, list[str]]
     pixels: dict[str, tuple[int, int]]
     embeddings: dict[str, Any] | None
     cost: dict[str, Any]
-    model: Captioner | None = None
-    data: CaptionedImages | None = None
+
+    def lines(self, examples: Sequence[Example]) -> str:
+        """The content of captions.jsonl."""
+        lines = []
+        for index, example in enumerate(examples):
+            captions = {name: of_condition[index] for name, of_condition in self.captions.items()}
+            lines.append(json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False))
+        return "\n".join(lines) + "\n"
 
 
-def make_captions(plan: Plan, config: DictConfig, output: Path) -> Captions:
-    """Captions every photograph of the plan at every condition, with the weights of its checkpoint; an interrupted one in `output` goes on.
-
-    Raises SoliError for weights and photographs that cannot be read, before the first caption.
-    """
+def load_model(plan: Plan, config: DictConfig) -> tuple[Captioner, CaptionedImages]:
+    """The captioner and its photographs. Raises SoliError for weights and photographs that cannot be read."""
     model = load(plan.folder, plan.checkpoint, config.runtime.device)
     data = CaptionedImages(plan.dataset, plan.split, model.tokenizer)
     check_photographs(data.examples)
-    journal = Journal(output / "unfinished.jsonl", plan.origin)
-    work = {"workers": config.runtime.workers, "precision": plan.precision, "journal": journal}
-    rungs = climb(model, data, plan.degradations, **work, **plan.generation)
+    return model, data
+
+
+def make_captions(plan: Plan, config: DictConfig, model: Captioner, data: CaptionedImages, journal: Journal) -> CaptionedRun:
+    """Captions every photograph of the plan at every condition; what the journal has is not done again.
+
+    Raises SoliError for embeddings that are not finite.
+    """
+    work = {"batch_size": plan.generation.batch_size, "workers": config.runtime.workers, "precision": plan.precision, "journal": journal}
+    rungs = climb(model, data, plan.degradations, **work, **plan.generation.options)
+    for rung in rungs:
+        if not rung.embeddings.isfinite().all():
+            raise SoliError(
+                f"The embeddings at {rung.condition} are not finite: the weights {plan.weights} are broken, or runtime.precision."
+            )
     copies = {rung.condition: rung.embeddings for rung in rungs}
     original = copies.pop("original", None)
-    cost = _cost(plan, model, data) if config.cost else {}
-    journal.end()
-    return Captions(
+    return CaptionedRun(
         {rung.condition: rung.captions for rung in rungs},
         {rung.condition: rung.pixels for rung in rungs},
         None if original is None else diagnose(original, copies),
-        cost,
-        model,
-        data,
+        cost_of(plan, model, data) if config.cost else {},
     )
 
 
-def find_captions(plan: Plan, folder: Path) -> Captions | None:
+def find_captions(plan: Plan, folder: Path) -> CaptionedRun | None:
     """The captions of an earlier evaluation in `folder`, if they were made of the very same things; else None."""
     try:
         about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if about["origin"] != plan.origin:
+        text = (folder / "captions.jsonl").read_text(encoding="utf-8")
+        if about["origin"] != plan.origin or about["captions"] != digest(text.encode()):
             return None
-        lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text(encoding="utf-8").split("\n") if line]
+        lines = [json.loads(line) for line in text.split("\n") if line]
         captions = {name: [line["captions"][name] for line in lines] for name in about["origin"]["conditions"]}
-        pixels = {name: tuple(size) for name, size in about["pixels"].items()}
-        if [line["image"] for line in lines] != [example.image_id for example in plan.examples]:
-            return None
-        return Captions(captions, pixels, about["embeddings"], about["cost"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return CaptionedRun(captions, {name: tuple(size) for name, size in about["pixels"].items()}, about["embeddings"], about["cost"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _cost(plan: Plan, model: Captioner, data: CaptionedImages) -> dict[str, Any]:
+def cost_of(plan: Plan, model: Captioner, data: CaptionedImages) -> dict[str, Any]:
+    """What a caption costs, and what the training took."""
     photographs = [data.image(index) for index in range(min(NUM_TIMED, len(data)))]
-    options = {name: value for name, value in plan.generation.items() if name != "batch_size"}
-    taken = measure_cost(model, photographs, plan.precision, **options)
+    taken = measure_cost(model, photographs, plan.precision, **plan.generation.options)
     return {**taken, **training_cost(plan.folder / "metrics.jsonl", plan.folder / "data.json")}
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]

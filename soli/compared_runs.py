@@ -9,44 +9,55 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from soli.captioned_runs import Plan
 from soli.evaluation.comparison import Spread, compare
 from soli.interfaces import SoliError
-from soli.scored_runs import Scored
+from soli.scored_runs import ScoredRun, protocol_of
 
-APART = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # what runs of one variant may differ in
+MAY_DIFFER = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # between runs of one variant
+
+
+def check_alike(plans: Sequence[Plan], metrics: Sequence[str]) -> None:
+    """Raises SoliError unless the runs' scores will compare: the same protocol, photographs, captions and conditions."""
+    first, *others = plans
+    for other in others:
+        for what, ours, theirs in (
+            ("protocols", protocol_of(first, metrics), protocol_of(other, metrics)),
+            ("photographs or captions", first.origin["data"], other.origin["data"]),
+            ("conditions", first.origin["conditions"], other.origin["conditions"]),
+        ):
+            if ours != theirs:
+                raise SoliError(
+                    f"{first.folder} and {other.folder} do not compare, for their {what} differ: {ours} against {theirs}. "
+                    "Give what they share, such as conditions=[...], generation.num_beams=3, dataset.root=..., for all of them."
+                )
 
 
 def groups_of(runs: Sequence[str] | Mapping[str, Sequence[str]], trained: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Runs by variant: as named by the user, or those together whose configs (`trained`, by run) differ only in the seed and the like.
 
-    A list's groups are called by their first folder, without the number of its seed. Raises SoliError for a run that is given twice.
+    A list's groups are called by their first folder, without the number of its seed, or by its whole path where names repeat.
     """
-    given = list(runs) if not isinstance(runs, Mapping) else [run for members in runs.values() for run in members]
-    twice = sorted({run for run in given if given.count(run) > 1})
-    if twice:
-        raise SoliError(f"runs has {', '.join(twice)} more than once: give every run once.")
     if isinstance(runs, Mapping):
         return {name: list(members) for name, members in runs.items()}
     groups: dict[str, list[str]] = {}
     for run in runs:
-        alike = json.dumps({key: value for key, value in trained[run].items() if key not in APART}, sort_keys=True)
+        alike = json.dumps({key: value for key, value in trained[run].items() if key not in MAY_DIFFER}, sort_keys=True)
         groups.setdefault(alike, []).append(run)
     named: dict[str, list[str]] = {}
     for members in groups.values():
         folder = Path(members[0]).resolve().name
-        name = re.sub(r"[-_.]?(seed|s)?\d+$", "", folder) if len(members) > 1 else folder
-        named[name if name and name not in named else folder] = members
+        variant = re.sub(r"[-_.]?(seed|s)?\d+$", "", folder) if len(members) > 1 else folder
+        name = next(name for name in (variant, folder, members[0]) if name and name not in named)
+        named[name] = members
     return named
 
 
-def compare_runs(groups: Mapping[str, Sequence[Scored]]) -> dict[str, Any]:
-    """Figures of comparison.json; the differences are those from the first variant. Raises SoliError where runs do not compare.
-
+def compare_runs(groups: Mapping[str, Sequence[ScoredRun]]) -> dict[str, Any]:
+    """Figures of comparison.json; the differences are those from the first variant.
     For each variant: `runs`, `scores` (by condition and score: mean, std and number of seeds), `ratio` of distances (as a score), `cost`
     (means over runs), and `differences` (by condition and score: value, low, high, p).
     """
-    everything = [scored for members in groups.values() for scored in members]
-    _check_alike(everything)
     first, *_ = groups.values()
     variants = {}
     for name, members in groups.items():
@@ -61,19 +72,18 @@ def compare_runs(groups: Mapping[str, Sequence[Scored]]) -> dict[str, Any]:
             "cost": _mean_cost([scored.results["cost"] for scored in members]),
             "differences": {} if members is first else {condition: _differences(members, first, condition) for condition in conditions},
         }
-    results = everything[0].results
+    results = first[0].results
     return {"protocol": results["protocol"], "headline": results["headline"], "variants": variants, "versions": results["versions"]}
 
 
 def comparison_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]:
-    """A row per condition and variant: the score's mean and spread over seeds, and how it differs from the first variant's."""
+    """A row per condition and variant: the score's mean and spread over seeds, its difference from the first variant's, 95 % interval."""
     rows = []
     variants = comparison["variants"]
     for condition in next(iter(variants.values()))["scores"]:
         for name, variant in variants.items():
             spread = variant["scores"][condition][score]
-            difference = variant["differences"].get(condition, {}).get(score)
-            interval = None if difference is None else f"{difference['low']:+.3f} to {difference['high']:+.3f}"
+            difference = variant["differences"].get(condition, {}).get(score, {})
             rows.append(
                 {
                     "condition": condition,
@@ -81,9 +91,10 @@ def comparison_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str,
                     score: spread["mean"],
                     "std": spread["std"],
                     "seeds": spread["number"],
-                    "difference": None if difference is None else f"{difference['value']:+.3f}",
-                    "95 % interval": interval,
-                    "p": None if difference is None else difference["p"],
+                    "difference": difference.get("value"),
+                    "low": difference.get("low"),
+                    "high": difference.get("high"),
+                    "p": difference.get("p"),
                 }
             )
     return rows
@@ -113,28 +124,14 @@ def cost_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]
     return rows
 
 
-def _check_alike(everything: Sequence[Scored]) -> None:
-    """Protocols must be the same, and the photographs too."""
-    first = everything[0]
-    for other in everything[1:]:
-        for what, ours, theirs in (
-            ("protocols", first.results["protocol"], other.results["protocol"]),
-            ("captions of photographs", first.plan.origin["data"], other.plan.origin["data"]),
-            ("conditions", first.plan.origin["conditions"], other.plan.origin["conditions"]),
-        ):
-            if ours != theirs:
-                raise SoliError(
-                    f"{first.plan.folder} and {other.plan.folder} do not compare, for their {what} differ: {ours} against {theirs}. "
-                    "Give what they share, such as conditions=[...], generation.num_beams=3, dataset.root=..., for all of them."
-                )
-
-
-def _values(members: Sequence[Scored], condition: str) -> dict[str, list[float]]:
+def _values(members: Sequence[ScoredRun], condition: str) -> dict[str, list[float]]:
     scores = [scored.statistics[condition].scores() for scored in members]
     return {name: [score[name] for score in scores] for name in scores[0] if all(name in score for score in scores)}
 
 
-def _differences(members: Sequence[Scored], first: Sequence[Scored], condition: str) -> dict[str, Any]:
+def _differences(members: Sequence[ScoredRun], first: Sequence[ScoredRun], condition: str) -> dict[str, Any]:
+    if len(members[0].plan.examples) < 2:
+        return {}
     found = compare([scored.statistics[condition] for scored in members], [scored.statistics[condition] for scored in first])
     return {score: asdict(difference) for score, difference in found.items()}
 
@@ -146,8 +143,8 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 def _mean_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means of the figures that all runs have."""
-    numbers = [name for name, value in costs[0].items() if isinstance(value, int | float)]
-    return {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers if all(name in cost for cost in costs)}
+    numbers = {name: [cost[name] for cost in costs if name in cost] for name, value in costs[0].items() if isinstance(value, int | float)}
+    return {name: sum(values) / len(values) for name, values in numbers.items() if len(values) == len(costs)}
 
 
 def _sum(cost: Mapping[str, float], *names: str) -> float | None:

@@ -6,20 +6,21 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 from omegaconf import DictConfig, OmegaConf
 
-from soli.captioned_runs import Plan, find_captions
-from soli.compared_runs import compare_runs, comparison_rows, cost_rows, groups_of
+from soli.captioned_runs import Plan, digest, find_captions
+from soli.compared_runs import check_alike, compare_runs, comparison_rows, cost_rows, groups_of
 from soli.configuration import command
 from soli.evaluation import CaptionScorer
 from soli.evaluation.paper import CAUTION, beside_paper
 from soli.evaluation.presets import chosen_metrics
-from soli.evaluation.tables import latex_table, markdown_table, text_table, write_csv
+from soli.evaluation.tables import text_table
+from soli.evaluation.writing import write_whole
 from soli.interfaces import SoliError
 from soli.runs import runtime_settings
-from soli.scored_runs import Scored, score_run, shown
+from soli.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 
 
 @command("evaluate")
@@ -37,11 +38,11 @@ def main(config: DictConfig) -> None:
 
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = Plan.of(folder, config)
-    output = _output(plan, config)
+    output = _folder(config.output or plan.folder / "evaluation" / config.split)
     with _scorer(plan, metrics) as scorer:
         scored = score_run(plan, config, scorer, output)
     results = scored.results
-    print(text_table(shown(results)))
+    print(text_table(table_rows(results)))
     embeddings = results["embeddings"]
     if embeddings is not None and embeddings["ratio"] is not None:
         print(
@@ -54,75 +55,78 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     for sentence in results["unavailable"].values():
         print(sentence)
     if config.compare == "paper":
-        _print_paper({plan.folder.name: scored})
+        _print_paper({plan.folder.name: [scored]})
     report = ", report.html" if config.report else ""
     print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
 
 
 def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config: DictConfig, metrics: Sequence[str]) -> None:
     """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
-    given = list(runs) if not isinstance(runs, Mapping) else [run for members in runs.values() for run in members]
-    if len(given) < 2:
-        raise SoliError(f"runs={given} has {len(given)} of them: give two at least, or run=<folder> for one.")
+    given = _flat(runs)
     plans = {run: Plan.of(Path(run), config, "runs") for run in given}
+    check_alike(list(plans.values()), metrics)
     groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
-    output = Path(config.output or Path(given[0]).parent / "comparison" / config.split)
+    output = _folder(config.output or Path(given[0]).parent / "comparison" / config.split)
     output.mkdir(parents=True, exist_ok=True)
-    first = plans[given[0]]
-    scored: dict[str, Scored] = {}
-    with _scorer(first, metrics) as scorer:
-        for number, (run, plan) in enumerate(plans.items(), start=1):
-            folder = output / f"{number}_{plan.folder.resolve().name}"
-            if plan.origin["data"] != first.origin["data"]:
-                raise SoliError(
-                    f"{run} and {given[0]} do not compare: their photographs or captions differ. Give dataset.root and dataset.limit."
-                )
-            found = find_captions(plan, plan.folder / "evaluation" / config.split) or find_captions(plan, folder)
-            print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
-            scored[run] = score_run(plan, config, scorer, folder, found)
+    scored: dict[str, ScoredRun] = {}
+    with _scorer(plans[given[0]], metrics) as scorer:
         if len(scorer.unavailable) == len(metrics):
             raise SoliError(f"There is no score to compare: {' '.join(scorer.unavailable.values())}")
-    comparison = compare_runs({name: [scored[run] for run in members] for name, members in groups.items()})
-    _write_comparison(output, comparison)
+        for number, (run, plan) in enumerate(plans.items(), start=1):
+            here = output / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
+            found = find_captions(plan, plan.folder / "evaluation" / config.split) or find_captions(plan, here)
+            print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
+            scored[run] = score_found(plan, config, scorer, found) if found else score_run(plan, config, scorer, here)
+        unavailable = list(scorer.unavailable.values())
+    variants = {name: [scored[run] for run in members] for name, members in groups.items()}
+    comparison = compare_runs(variants)
     score = comparison["headline"]
-    print(text_table(comparison_rows(comparison, score)))
-    print(f"\n{text_table(cost_rows(comparison, score))}")
-    print("Differences are from the first variant; intervals and p-values (paired bootstrap over photographs) know nothing of other seeds.")
+    tables = [comparison_rows(comparison, score), cost_rows(comparison, score)]
+    write_whole(output / "comparison.json", json.dumps(comparison, indent=2, allow_nan=False))
+    write_tables(output / "comparison", tables, comparison["protocol"])
+    print(f"{text_table(tables[0])}\n\n{text_table(tables[1])}")
+    print("Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds.")
+    for sentence in unavailable:
+        print(sentence)
     if config.compare == "paper":
-        _print_paper({name: scored[members[0]] for name, members in groups.items()})
+        _print_paper(variants)
     print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {output}")
+
+
+def _flat(runs: Sequence[str] | Mapping[str, Sequence[str]]) -> list[str]:
+    """All runs. Raises SoliError for a variant without runs, a run given twice, and fewer than two."""
+    groups = runs if isinstance(runs, Mapping) else {"runs": runs}
+    empty = [name for name, members in groups.items() if not members]
+    if empty:
+        raise SoliError(f"runs: {', '.join(empty)} has no run. Give at least one for each variant.")
+    given = [run for members in groups.values() for run in members]
+    folders = [Path(run).resolve() for run in given]
+    twice = sorted({run for run, folder in zip(given, folders, strict=True) if folders.count(folder) > 1})
+    if twice:
+        raise SoliError(f"runs has {', '.join(twice)} more than once: give every run once.")
+    if len(given) < 2:
+        raise SoliError(f"runs has only {given[0]}: give two at least, or run=<folder> for one.")
+    return given
 
 
 def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
     return CaptionScorer([list(example.captions) for example in plan.examples], metrics=metrics)
 
 
-def _output(plan: Plan, config: DictConfig) -> Path:
-    output = Path(config.output or plan.folder / "evaluation" / config.split)
-    if output.exists() and not output.is_dir():
+def _folder(output: str | Path) -> Path:
+    if Path(output).exists() and not Path(output).is_dir():
         raise SoliError(f"output={output} is a file: give a folder, new or of an earlier evaluation.")
-    return output
+    return Path(output)
 
 
-def _write_comparison(output: Path, comparison: Mapping[str, Any]) -> None:
-    (output / "comparison.json").write_text(json.dumps(comparison, indent=2, allow_nan=False), encoding="utf-8")
-    score, protocol = comparison["headline"], comparison["protocol"]
-    rows = comparison_rows(comparison, score)
-    write_csv(output / "comparison.csv", [{**row, "signature": f"{protocol}|condition:{row['condition']}"} for row in rows])
-    tables = [rows, cost_rows(comparison, score)]
-    (output / "comparison.md").write_text("\n".join(markdown_table(table, protocol) for table in tables), encoding="utf-8")
-    (output / "comparison.tex").write_text("\n".join(latex_table(table, protocol) for table in tables), encoding="utf-8")
-
-
-def _print_paper(runs: Mapping[str, Scored]) -> None:
-    """The paper's figures and ours of the same kind, at the original."""
+def _print_paper(variants: Mapping[str, Sequence[ScoredRun]]) -> None:
+    """The paper's figures and ours of the same kind, at the original, as means over seeds."""
     ours = {}
-    for name, scored in runs.items():
-        captions = scored.captions.get("original")
-        if captions is None:
-            raise SoliError("compare=paper needs the original among the conditions.")
-        with _scorer(scored.plan, ["charBLEU"]) as scorer:
-            ours[name] = {**scorer.score(captions), "ratio": (scored.results["embeddings"] or {}).get("ratio")}
+    for name, members in variants.items():
+        with _scorer(members[0].plan, ["charBLEU"]) as scorer:
+            scores = [scorer.score(scored.captions["original"])["charBLEU-4"] for scored in members]
+        ratios = [scored.results["embeddings"]["ratio"] for scored in members]
+        ours[name] = {"charBLEU-4": fmean(scores), "ratio": None if None in ratios else fmean(ratios)}
     print(f"{text_table(beside_paper(ours))}\n{CAUTION}")
 
 

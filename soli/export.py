@@ -13,7 +13,7 @@ from soli.configuration import command
 from soli.evaluation.tables import text_table
 from soli.interfaces import SoliError
 from soli.runs import load, read_config, versions
-from soli.scored_runs import shown
+from soli.scored_runs import table_rows
 from soli.training.settings import GenerationSettings
 
 
@@ -55,7 +55,7 @@ def _scores(run: Path, checkpoint: str) -> tuple[str, str] | None:
         return None
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        table, protocol = text_table(shown(metrics)), str(metrics["protocol"])
+        table, protocol = text_table(table_rows(metrics)), str(metrics["protocol"])
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
         raise SoliError(f"{path} is damaged: evaluate the run again, or move the file away.") from reason
     return (table, protocol) if f"checkpoint:{checkpoint}" in protocol.split("|") else None

@@ -125,7 +125,7 @@ def generate(
         if search.release(decoder):
             break
     ids = [words[: words.index(tokenizer.end_id)] if tokenizer.end_id in words else words for words in search.best_tokens.tolist()]
-    attention = _attention(decoder, features, ids, tokenizer.start_id) if attend else None
+    attention = attention_of(decoder, features, ids, tokenizer.start_id) if attend else None
     return Generated(ids, search.best_scores.tolist(), attention)
 
 
@@ -282,7 +282,7 @@ def _probabilities(log_probs: Tensor, options: GenerationOptions) -> Tensor:
     return scores.softmax(-1)
 
 
-def _attention(decoder: Decoder, features: Tensor, ids: list[list[int]], start_id: int) -> list[Tensor]:
+def attention_of(decoder: Decoder, features: Tensor, ids: list[list[int]], start_id: int) -> list[Tensor]:
     """Where the decoder looked before each word, (T, L) for each caption: it reads the start token and all words but the last."""
     longest = max([1, *map(len, ids)])
     tokens = torch.tensor([[start_id, *words, *[start_id] * longest][:longest] for words in ids], device=features.device)

@@ -49,7 +49,7 @@ def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = Tr
     encoder = build(encoder_node)
     decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
-    generation = {name: value for name, value in config["generation"].items() if name != "batch_size"}
+    generation = GenerationSettings(**config["generation"]).options
     mode, side = config["degradation"]["mode"], config["dataset"]["reference_side"]
     return Captioner(encoder, decoder, tokenizer, mode, side, projector, generation)
 
@@ -59,10 +59,10 @@ def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:
     return build({**config["dataset"], **{key: value for key, value in changes.items() if value is not None}})
 
 
-def generation_settings(trained: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def generation_settings(trained: Mapping[str, Any], config: Mapping[str, Any]) -> GenerationSettings:
     """How captions are generated: as in the run's config, but for what the command was told. Raises SoliError for impossible values."""
     given = {key: value for key, value in config["generation"].items() if value is not None}
-    return asdict(GenerationSettings(**{**trained["generation"], **given}))
+    return GenerationSettings(**{**trained["generation"], **given})
 
 
 def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Captioner:

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from soli.captioned_runs import Captions, Plan, make_captions
+from soli.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
 from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.gallery import make_gallery
+from soli.evaluation.journal import Journal
 from soli.evaluation.presets import headline, measured_as
 from soli.evaluation.report import write_report
 from soli.evaluation.signature import generation_entry
 from soli.evaluation.statistics import Statistics
-from soli.evaluation.summary import area, family, health, relative_drop, share_of_unseen, side
-from soli.evaluation.tables import latex_table, markdown_table, write_csv
+from soli.evaluation.summary import INSIDE, area, family, health, relative_drop, share_of_unseen, side
+from soli.evaluation.tables import csv_table, latex_table, markdown_table
+from soli.evaluation.writing import write_whole
+from soli.interfaces import Example
 from soli.runs import versions
 from soli.tokenization import tokenize
-from soli.training.settings import GenerationSettings
-
-INSIDE = ("side", "family", "signature")  # of a row, for programs: not in the tables that people read
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRun:
     """A run with its scores: `results` are those of metrics.json, `statistics` by condition are what resamples are made of."""
 
     plan: Plan
@@ -38,34 +37,52 @@ class Scored:
     statistics: dict[str, Statistics]
 
 
-def score_run(plan: Plan, config: DictConfig, scorer: CaptionScorer, output: Path, found: Captions | None = None) -> Scored:
-    """Captions, scores and files of a run, into the folder `output`; captions that were `found` are scored again, and nothing is written.
+def score_run(plan: Plan, config: DictConfig, scorer: CaptionScorer, output: Path) -> ScoredRun:
+    """Captions, scores and files of a run, into the folder `output`.
 
     What is done is written before what may still fail: the captions before METEOR, the tables before the report.
     """
-    if found is not None:
-        return _score(plan, found, scorer)
     output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
-    made = make_captions(plan, config, output)
-    _replace(output / "captions.jsonl", _caption_lines(plan, made))
+    model, data = load_model(plan, config)
+    journal = Journal(output / "unfinished.jsonl", plan.origin)
+    made = make_captions(plan, config, model, data, journal)
+    lines = made.lines(plan.examples)
+    write_whole(output / "captions.jsonl", lines)
     scored = _score(plan, made, scorer)
-    rows = shown(scored.results)
-    protocol = scored.results["protocol"]
-    _replace(output / "metrics.json", json.dumps(scored.results, indent=2, allow_nan=False))
-    _replace(output / "metrics.md", markdown_table(rows, protocol))
-    _replace(output / "metrics.tex", latex_table(rows, protocol))
-    write_csv(output / "metrics.csv", [{**row, "signature": f"{protocol}|condition:{row['condition']}"} for row in rows])
+    results = scored.results | {"captions": digest(lines.encode("utf-8", "backslashreplace"))}
+    write_whole(output / "metrics.json", json.dumps(results, indent=2, allow_nan=False))
+    write_tables(output / "metrics", [table_rows(results)], results["protocol"])
+    journal.end()
     if config.report:
-        write_report(output / "report.html", scored.results, _gallery(plan, config, made, scorer))
+        gallery = []
+        if "original" in made.captions:  # to which the others are compared
+            each = {name: scorer.score_each(captions) for name, captions in made.captions.items()}
+            gallery = make_gallery(model, data, plan.degradations, made.captions, each, config.gallery)
+        write_report(output / "report.html", results, gallery)
     return scored
 
 
-def shown(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_found(plan: Plan, config: DictConfig, scorer: CaptionScorer, found: CaptionedRun) -> ScoredRun:
+    """Scores of captions that an earlier evaluation has made, with their cost where it was not measured. Nothing is written."""
+    if config.cost and not found.cost:
+        found.cost.update(cost_of(plan, *load_model(plan, config)))
+    return _score(plan, found, scorer)
+
+
+def table_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows for people: the conditions, and last what the same model scores when every photograph gets another one's caption."""
     rows = [{name: value for name, value in row.items() if name not in INSIDE} for row in results["rows"]]
     if results.get("permuted"):
         rows.append({"condition": f"{rows[0]['condition']}, permuted", **results["permuted"]})
     return rows
+
+
+def write_tables(path: Path, tables: Sequence[Sequence[Mapping[str, Any]]], protocol: str) -> None:
+    """Tables as <path>.md and .tex, the first one as .csv, each with the protocol; rows of a condition have a signature there."""
+    signed = [{**row, "signature": f"{protocol}|condition:{row['condition']}"} for row in tables[0]]
+    write_whole(path.with_suffix(".csv"), csv_table(signed))
+    write_whole(path.with_suffix(".md"), "\n".join(markdown_table(table, protocol) for table in tables))
+    write_whole(path.with_suffix(".tex"), "\n".join(latex_table(table, protocol) for table in tables))
 
 
 def shuffle(captions: Sequence[str]) -> list[str]:
@@ -88,86 +105,68 @@ def protocol_of(plan: Plan, metrics: Sequence[str]) -> str:
         images=len(plan.examples),
         side=plan.dataset.reference_side or "own",
         mode=plan.trained["degradation"]["mode"],
-        gen=generation_entry(GenerationSettings(**plan.generation)),
+        gen=generation_entry(plan.generation),
         checkpoint=plan.checkpoint,
         precision=plan.precision,
         torch=versions()["torch"],
     )
 
 
-def _score(plan: Plan, made: Captions, scorer: CaptionScorer) -> Scored:
-    statistics = {name: scorer.statistics(captions) for name, captions in made.captions.items()}
-    first = next(iter(made.captions))
-    permuted = scorer.score(shuffle(made.captions[first]))
-    protocol = protocol_of(plan, [metric for metric in scorer.metrics if metric not in scorer.unavailable])
-    rows = []
-    for degradation in plan.degradations:
-        name, (height, width) = degradation.spec, made.pixels[degradation.spec]
-        about = {"condition": name, "pixels": f"{width}x{height}", "side": side((height, width)), "family": family(degradation)}
-        rows.append(about | statistics[name].scores())
-    main = headline(list(permuted))
+def _score(plan: Plan, made: CaptionedRun, scorer: CaptionScorer) -> ScoredRun:
+    found = {name: scorer.statistics(captions) for name, captions in made.captions.items()}
+    available = [metric for metric in scorer.metrics if metric not in scorer.unavailable]  # one may have failed midway
+    statistics = {name: Statistics({metric: of_one.rows[metric] for metric in available}) for name, of_one in found.items()}
+    protocol = protocol_of(plan, available)
+    permuted = scorer.score(shuffle(next(iter(made.captions.values())))) if len(plan.examples) > 1 else {}
+    known = _training_words(plan)
+    rows = [
+        _row(plan, degradation.spec, made, statistics[degradation.spec].scores(), protocol) | {"family": family(degradation)}
+        for degradation in plan.degradations
+    ]
+    scores = list(statistics[rows[0]["condition"]].scores())
+    main = headline(scores)
     drops = {} if main is None else relative_drop(rows, main)
     for row in rows:
-        name = row["condition"]
-        row |= {"drop": drops[name]} if name in drops else {}
-        row["distinct"] = len(set(made.captions[name]))
-        if made.embeddings is not None:
-            row["distance"] = made.embeddings["conditions"].get(name, {"distance": 0.0})["distance"]
-        row["signature"] = f"{protocol}|condition:{name}"
-    known = _known_words(plan)
+        if row["condition"] in drops:
+            row["drop"] = drops[row["condition"]]
     results = {
         "name": plan.folder.resolve().name,
         "protocol": protocol,
         "headline": main,
-        "rows": rows,
+        "rows": [_in_order(row) for row in rows],
         "permuted": permuted,
-        "area": {score: value for score in permuted if (value := area(rows, score)) is not None},
+        "area": {score: value for score in scores if (value := area(rows, score)) is not None},
         "embeddings": made.embeddings,
         "health": [health(name, captions, known) for name, captions in made.captions.items()],
-        "reference_words_unseen": None if known is None else _unseen_in_references(plan, known),
+        "reference_words_unseen": None if known is None else share_of_unseen(_words(plan.examples), known),
         "cost": made.cost,
         "unavailable": dict(scorer.unavailable),
         "versions": versions(),
         "pixels": made.pixels,
         "origin": plan.origin,
     }
-    return Scored(plan, made.captions, results, statistics)
+    return ScoredRun(plan, made.captions, results, statistics)
 
 
-def _known_words(plan: Plan) -> Collection[str] | None:
+def _row(plan: Plan, name: str, made: CaptionedRun, scores: Mapping[str, float], protocol: str) -> dict[str, Any]:
+    height, width = made.pixels[name]
+    row = {"condition": name, "pixels": f"{width}x{height}", "side": side((height, width)), **scores}
+    row["distinct"] = len(set(made.captions[name]))
+    if made.embeddings is not None:
+        row["distance"] = made.embeddings["conditions"].get(name, {"distance": 0.0})["distance"]
+    return {**row, "signature": f"{protocol}|condition:{name}"}
+
+
+def _in_order(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The drop beside the scores, as the tables show it."""
+    last = ("drop", "distinct", "distance", "signature")
+    return {name: row[name] for name in [*(name for name in row if name not in last), *(name for name in last if name in row)]}
+
+
+def _training_words(plan: Plan) -> set[str] | None:
     """The words of the training captions; None when this dataset has none."""
-    if "train" not in plan.dataset.splits:
-        return None
-    return {word for example in plan.dataset.examples("train") for caption in example.captions for word in tokenize(caption)}
+    return set(_words(plan.dataset.examples("train"))) if "train" in plan.dataset.splits else None
 
 
-def _unseen_in_references(plan: Plan, known: Collection[str]) -> float:
-    return share_of_unseen([word for example in plan.examples for caption in example.captions for word in tokenize(caption)], known)
-
-
-def _gallery(plan: Plan, config: DictConfig, made: Captions, scorer: CaptionScorer) -> list:
-    """Empty without the original, to which captions are compared, and without photographs to draw."""
-    if "original" not in made.captions or made.model is None or made.data is None:
-        return []
-    each = {name: scorer.score_each(captions) for name, captions in made.captions.items()}
-    options = {name: value for name, value in plan.generation.items() if name != "batch_size"}
-    return make_gallery(made.model, made.data, plan.degradations, made.captions, each, config.gallery, **options)
-
-
-def _caption_lines(plan: Plan, made: Captions) -> str:
-    lines = []
-    for index, example in enumerate(plan.examples):
-        captions = {name: of_condition[index] for name, of_condition in made.captions.items()}
-        lines.append(json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False))
-    return "\n".join(lines) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file in one step: a failed or interrupted write leaves the earlier one."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as reason:
-        partial.unlink(missing_ok=True)
-        raise OSError(reason.errno, reason.strerror, str(path)) from reason  # a full disk does not say where
+def _words(examples: Sequence[Example]) -> list[str]:
+    return [word for example in examples for caption in example.captions for word in tokenize(caption)]

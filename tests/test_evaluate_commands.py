@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from soli.compared_runs import groups_of
 from soli.evaluation import CaptionScorer
 from soli.scored_runs import shuffle
 from tests.test_commands import failed, files, run, trained  # noqa: F401 - fixtures
@@ -97,6 +98,10 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run, tmp_path):  
     assert list(comparison["variants"]) == ["good"] and len(comparison["variants"]["good"]["runs"]) == 2
     shutil.copy(runs[2] / "best.safetensors", runs[1] / "best.safetensors")
     assert run("evaluate", listed, *QUICK).out.count(": evaluating") == 1  # other weights
+    (tmp_path / "comparison" / "test").rename(tmp_path / "elsewhere")
+    for folder in (tmp_path / "elsewhere").glob("good_s0_*"):  # captions that are not those of metrics.json
+        (folder / "captions.jsonl").write_text((folder / "captions.jsonl").read_text() + "\n")
+    assert run("evaluate", listed, *QUICK, f"output={tmp_path / 'elsewhere'}").out.count(": evaluating") == 1
 
 
 def test_an_interrupted_evaluation_goes_on(trained, run, tmp_path, monkeypatch):  # noqa: F811
@@ -131,6 +136,8 @@ def test_an_interrupted_evaluation_goes_on(trained, run, tmp_path, monkeypatch):
         ([], "run=<folder>"),
         (["run={0}", "runs=[{0},{1}]"], "run=<folder>"),
         (["runs=[{0}]"], "two at least"),
+        (["runs={{a:[],b:[{0},{1}]}}"], "a has no run"),
+        (["run={0}", "runtime.precision=fp16"], "fp16 is for training"),
         (["runs=[{0},{0}]"], "more than once"),
         (["runs=[{0},nowhere]"], "nowhere is not a run folder"),
         (["runs=[{0},{1}]", "metrics=standart"], "did you mean standard"),
@@ -153,5 +160,45 @@ def test_a_run_without_the_checkpoint_is_named(runs, run):  # noqa: F811
 
 def test_runs_of_different_photographs_are_not_compared(runs, run):  # noqa: F811
     config = runs[1] / "config.yaml"
-    config.write_text(config.read_text().replace("num_test: 6", "num_test: 5"))
-    assert "do not compare" in failed(run("evaluate", f"runs=[{runs[0]},{runs[1]}]", *QUICK))
+    before = config.read_text()
+    for old, new, what in (
+        ("num_test: 6", "num_test: 5", "protocols"),
+        ("R0.05S1\n", "R0.04S1\n", "conditions"),
+        ("num_beams: 3", "num_beams: 2", "beam2"),
+    ):
+        config.write_text(before.replace(old, new))
+        message = failed(run("evaluate", f"runs=[{runs[0]},{runs[1]}]", QUICK[0], *QUICK[2:]))
+        assert "do not compare" in message and what in message
+    assert not (runs[0].parent / "comparison").exists()  # nothing was begun
+
+
+def test_an_evaluation_in_the_runs_own_folder_is_taken_and_left_alone(runs, run):  # noqa: F811
+    assert run("evaluate", f"run={runs[0]}", *QUICK).code == 0
+    before = files(runs[0])
+    answer = run("evaluate", f"runs={{good:[{runs[0]}],bad:[{runs[2]}]}}", *QUICK[:3], "cost=true")
+    assert answer.code == 0, answer.err
+    assert answer.out.count("is there already") == 1 and files(runs[0]) == before
+    (row,) = [line for line in answer.out.splitlines() if line.startswith("good ")]
+    assert "-" not in row.split()[4:7]  # its cost was measured now
+
+
+def test_metrics_that_cannot_be_had_are_named_before_the_work(runs, run, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no score to compare: METEOR" in failed(run("evaluate", f"runs=[{runs[0]},{runs[2]}]", "metrics=[METEOR]", *QUICK[1:]))
+
+
+def test_groups_of_a_list_keep_every_run():
+    same, other = {"seed": 0, "epochs": 1}, {"seed": 1, "epochs": 2}
+    named = {"x/baseline": same, "y/baseline": other, "z/par": {"epochs": 3}}
+    assert groups_of(list(named), named) == {"baseline": ["x/baseline"], "y/baseline": ["y/baseline"], "par": ["z/par"]}
+    numbered = {"p/0": same, "p/1": {**same, "seed": 5}, "q/0": other, "q/1": other}
+    assert groups_of(list(numbered), numbered) == {"0": ["p/0", "p/1"], "q/0": ["q/0", "q/1"]}
+    seeds = {"r/par_s0": same, "r/par_s1": {**same, "seed": 1}, "r/aug-seed0": other}
+    assert groups_of(list(seeds), seeds) == {"par": ["r/par_s0", "r/par_s1"], "aug-seed0": ["r/aug-seed0"]}
+
+
+def test_a_photograph_alone_is_compared_with_nothing(trained, run, tmp_path):  # noqa: F811
+    answer = run("evaluate", f"run={trained}", *QUICK, "dataset.limit=1", f"output={tmp_path}")
+    assert answer.code == 0, answer.err
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["permuted"] == {} and found["embeddings"]["ratio"] is None and "permuted" not in answer.out

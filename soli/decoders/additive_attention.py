@@ -14,11 +14,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CACHED = 2**18  # numbers that stay in a core's cache between two operations
-LARGEST = 43.0  # e^(2 * 43) is still finite in float32; beyond it tanh has long been 1
+LARGEST = 43.0  # e^(2 * 43) is still finite in float32
 
 
 def exponentials(values: Tensor) -> Tensor:
-    """e^2x, in single precision at least, cut off beyond |x| = 43. Its gradient is none: `additive_scores` has that of x itself."""
+    """e^2x, in single precision at least, |x| cut off at 43: scores are exact unless k and q exceed that with opposite signs.
+
+    It has no gradient: `additive_scores` has that of x itself.
+    """
     exact = values.detach().to(torch.promote_types(values.dtype, torch.float32))
     return (2 * exact.clamp(-LARGEST, LARGEST)).exp_()
 

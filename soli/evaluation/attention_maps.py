@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from soli.degradations import Degradation
-from soli.generation import generate
+from soli.generation import attention_of, generate
 from soli.interfaces import SoliError, Tokenizer
 from soli.model import Captioner, Photograph, as_list, evaluating
 
@@ -68,21 +68,30 @@ def attention_maps(
     Raises SoliError for photographs that cannot be read and conditions that do not parse.
     """
     for number, photograph in enumerate(as_list(images)):
-        yield look(captioner, photograph, condition, number, **options)
+        yield _look(captioner, photograph, condition, number, {**captioner.generation, **options})
 
 
 @torch.inference_mode()
-def look(
-    captioner: Captioner, photograph: Photograph, condition: str | Degradation | None = None, number: int = 0, **options: Any
-) -> AttentionMaps:
-    """The attention of one photograph's caption; sampling counts from its `number`."""
+def attention_to(captioner: Captioner, photograph: Photograph, condition: str | Degradation | None, caption: str) -> AttentionMaps:
+    """The attention while the captioner reads a caption that is given."""
+    ids = captioner.tokenizer.encode(caption)[1:-1]
+    with evaluating(captioner):
+        inputs = next(captioner.inputs([photograph], condition, batch_size=1))
+        (attention,) = attention_of(captioner.decoder, captioner.encoder(inputs), [ids], captioner.tokenizer.start_id)
+    return _maps(captioner, inputs, ids, attention)
+
+
+@torch.inference_mode()
+def _look(captioner: Captioner, photograph: Photograph, condition: Any, number: int, options: dict[str, Any]) -> AttentionMaps:
     with evaluating(captioner):
         inputs = next(captioner.inputs([photograph], condition, batch_size=1))
         features = captioner.encoder(inputs)
-        generated = generate(
-            captioner.decoder, features, captioner.tokenizer, attend=True, first=number, **{**captioner.generation, **options}
-        )
-    words, attention = by_word(captioner.tokenizer, generated.ids[0], generated.attention[0])
+        generated = generate(captioner.decoder, features, captioner.tokenizer, attend=True, first=number, **options)
+    return _maps(captioner, inputs, generated.ids[0], generated.attention[0])
+
+
+def _maps(captioner: Captioner, inputs: Tensor, ids: list[int], attention: Tensor) -> AttentionMaps:
+    words, attention = by_word(captioner.tokenizer, ids, attention)
     image = (inputs[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return AttentionMaps(image, words, over_grid(attention).float().cpu().numpy())
 

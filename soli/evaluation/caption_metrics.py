@@ -24,7 +24,7 @@ from soli.spelling import nearest
 from soli.tokenization import tokenize
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr")
-OPTIONAL = ("SPICE", "charBLEU")
+WORD_METRICS = (*METRICS, "SPICE")
 Row = Sequence[float]
 
 
@@ -174,10 +174,8 @@ def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     if isinstance(metrics, str) or not metrics:
         raise SoliError(f"metrics is {metrics!r}: give a list of some of {', '.join(METRICS)}, for example ['CIDEr'].")
     for metric in metrics:
-        if metric not in (*METRICS, *OPTIONAL):
-            raise SoliError(
-                f"There is no metric {metric!r}{nearest(str(metric), METRICS)}: choose from {', '.join((*METRICS, OPTIONAL[0]))}."
-            )
+        if metric not in (*WORD_METRICS, "charBLEU"):
+            raise SoliError(f"There is no metric {metric!r}{nearest(str(metric), WORD_METRICS)}: choose from {', '.join(WORD_METRICS)}.")
     return tuple(dict.fromkeys(metrics))
 
 

@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -41,6 +41,7 @@ def measure_cost(model: Captioner, photographs: Sequence[Tensor], precision: str
         if model.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(model.device)
         seconds = [_timed(caption, number, model.device) for number in range(len(photographs))][1:] or [_timed(caption, 0, model.device)]
+        peak = torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else _peak_of_process()
         inputs = [model.render([photograph], [original]) for photograph in photographs]
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as encoding:  # fused attention is not counted on every device
             features = [model.encoder(image) for image in inputs]
@@ -49,14 +50,14 @@ def measure_cost(model: Captioner, photographs: Sequence[Tensor], precision: str
                 model.describe(of_image, first=number, **options)
     low, _, high = quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
     return {
-        "parameters": _count([model]),
-        "encoder_parameters": _count([model.encoder]),
-        "decoder_parameters": _count([model.decoder]),
+        "parameters": _count(model),
+        "encoder_parameters": _count(model.encoder),
+        "decoder_parameters": _count(model.decoder),
         "encoder_flops": encoding.get_total_flops() / len(photographs),
         "decoder_flops": decoding.get_total_flops() / len(photographs),
         "milliseconds": 1000 * median(seconds),
         "milliseconds_quartiles": [1000 * low, 1000 * high],
-        "peak_bytes": torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else _peak_of_process(),
+        "peak_bytes": peak,
         "device": _device_name(model.device),
         "threads": torch.get_num_threads(),
         "precision": precision,
@@ -91,8 +92,8 @@ def _timed(caption: Any, number: int, device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _count(modules: Iterable[torch.nn.Module]) -> int:
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _peak_of_process() -> int | None:

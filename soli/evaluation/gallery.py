@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from soli.datasets import CaptionedImages
 from soli.degradations import Degradation
-from soli.evaluation.attention_maps import look
-from soli.evaluation.report import GalleryEntry, GalleryView
+from soli.evaluation.attention_maps import attention_to
+from soli.evaluation.report_parts import GalleryEntry, GalleryView
 from soli.model import Captioner
 
 
@@ -23,12 +23,10 @@ def make_gallery(
     captions: Mapping[str, Sequence[str]],
     each: Mapping[str, np.ndarray],
     number: int,
-    progress: bool = True,
-    **options: Any,
 ) -> list[GalleryEntry]:
     """`number` photographs: half of them with the worst drops of CIDEr, the other half with the best ones; all where there are fewer.
 
-    `captions` and the CIDEr of `each` photograph (M,) by condition, among them `original`; `options` are those of GenerationOptions.
+    `captions` and the CIDEr of `each` photograph (M,) by condition, among them `original`.
     Attention is that at the original and at the condition where a photograph's caption scores worst.
     """
     degraded = [name for name in each if name != "original"]
@@ -38,13 +36,14 @@ def make_gallery(
     order = np.argsort(-drops, kind="stable")
     chosen = order if len(order) <= number else np.concatenate([order[: (number + 1) // 2], order[len(order) - number // 2 :]])
     entries = []
-    for index in tqdm(chosen.tolist(), desc="gallery", unit="photograph", disable=not progress, dynamic_ncols=True):
+    for index in tqdm(chosen.tolist(), desc="gallery", unit="photograph", dynamic_ncols=True):
         worst = min(degraded, key=lambda name: each[name][index])
-        views = [
-            _view(model, data, degradation, index, captions, each, degradation.spec in ("original", worst), options)
-            for degradation in degradations
-        ]
-        example = data.examples[index]
+        photograph, example = data.image(index), data.examples[index]
+        views = []
+        for degradation in degradations:
+            name = degradation.spec
+            score = float(each[name][index])
+            views.append(_view(model, photograph, degradation, captions[name][index], score, name in ("original", worst)))
         entries.append(GalleryEntry(example.image_id, tuple(example.captions), tuple(views), float(drops[index])))
     return entries
 
@@ -52,22 +51,15 @@ def make_gallery(
 @torch.inference_mode()
 def _view(
     model: Captioner,
-    data: CaptionedImages,
+    photograph: Tensor,
     degradation: Degradation,
-    index: int,
-    captions: Mapping[str, Sequence[str]],
-    each: Mapping[str, np.ndarray],
+    caption: str,
+    score: float,
     attended: bool,
-    options: dict[str, Any],
 ) -> GalleryView:
-    photograph = data.image(index)
-    height, width = degradation.size(*photograph.shape[1:])
-    words: tuple[str, ...] = ()
-    maps = np.zeros((0, 0, 0))
+    name, (height, width) = degradation.spec, degradation.size(*photograph.shape[1:])
     if attended:
-        seen = look(model, photograph.permute(1, 2, 0).numpy(), degradation, index, **options)
-        image, words, maps = seen.image, seen.words, seen.maps
-    else:
-        image = (model.render([photograph], [degradation])[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    name = degradation.spec
-    return GalleryView(name, f"{width}x{height}", image, captions[name][index], float(each[name][index]), words, maps)
+        seen = attention_to(model, photograph.permute(1, 2, 0).numpy(), degradation, caption)
+        return GalleryView(name, f"{width}x{height}", seen.image, caption, score, seen.words, seen.maps)
+    image = (model.render([photograph], [degradation])[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return GalleryView(name, f"{width}x{height}", image, caption, score, (), np.zeros((0, 0, 0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from soli.evaluation.report_parts import (
     DASH,
     LABELS,
     GalleryEntry,
-    GalleryView,
     card,
     escape,
     facts,
@@ -24,30 +22,18 @@ from soli.evaluation.report_parts import (
     table,
 )
 from soli.evaluation.report_style import STYLE
-from soli.interfaces import SoliError
+from soli.evaluation.summary import INSIDE
+from soli.evaluation.writing import write_whole
 
-__all__ = ["GalleryEntry", "GalleryView", "report_page", "write_report"]
-
-FOR_CHARTS = ("side", "family", "signature")  # of a row, not shown in the table
-NO_SCORES = (*FOR_CHARTS, "condition", "pixels", "drop", "distinct", "distance")
+NO_SCORES = (*INSIDE, "condition", "pixels", "drop", "distinct", "distance")
 
 
 def write_report(path: Path, results: Mapping[str, Any], gallery: Sequence[GalleryEntry]) -> None:
     """The page of `report_page` as a file; an earlier one is there until the new one is complete.
 
-    Raises SoliError when the file cannot be written.
+    Raises OSError when the file cannot be written.
     """
-    content = report_page(results, gallery).encode("utf-8")
-    temporary = path.with_name(f"{path.name}.partial")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as reason:
-        temporary.unlink(missing_ok=True)
-        raise SoliError(f"The report {path} could not be written ({reason}). Free some space there, or give another folder.") from reason
+    write_whole(path, report_page(results, gallery))
 
 
 def report_page(results: Mapping[str, Any], gallery: Sequence[GalleryEntry]) -> str:
@@ -130,7 +116,7 @@ def _scores(results: Mapping[str, Any]) -> str:
     rows, metrics = list(results["rows"]), _metrics(results)
     if not rows:
         return ""
-    columns = _columns(rows, results, FOR_CHARTS)
+    columns = _columns(rows, results, INSIDE)
     if results.get("permuted"):
         rows.append({"condition": "permuted captions", **results["permuted"]})
     missing = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in (results.get("unavailable") or {}).values())

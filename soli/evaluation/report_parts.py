@@ -152,7 +152,7 @@ def overlay(image: np.ndarray, attention: np.ndarray, side: int = WORD_SIDE) -> 
     strength = attention / max(float(attention.max()), 1e-12)
     grid = Image.fromarray(strength).resize((side, side), Image.Resampling.BILINEAR)
     share = np.asarray(grid, dtype=np.float32)[..., None].clip(0, 1)
-    return ((1 - share) * 0.4 * photograph + share * (0.6 * photograph + 0.4 * AMBER)).round().astype(np.uint8)
+    return ((1 - share) * 0.55 * photograph + share * (0.6 * photograph + 0.4 * AMBER)).round().astype(np.uint8)
 
 
 def jpeg(image: np.ndarray, side: int) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 from soli.degradations import Blur, Degradation, Jpeg, Resize
 from soli.tokenization import tokenize
 
+INSIDE = ("side", "family", "signature")  # of a row, for programs: not in the tables that people read
+
 
 def family(degradation: Degradation) -> str:
     """What kind of condition it is: original, S1 or S50 (resized in so many steps), blur, JPEG; mixed for several numbers of steps."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -41,12 +41,13 @@ def latex_table(rows: Sequence[Row], note: str) -> str:
     return "\n".join([f"% {note}", begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""])
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
+def csv_table(rows: Sequence[Row]) -> str:
     """One line per row, all columns that any row has; full precision."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -59,11 +60,11 @@ def _cell(value: Any, percent: bool) -> str:
         return "-"
     if percent:
         return f"{100 * value:.1f} %"
+    if isinstance(value, tuple):
+        return " to ".join(f"{end:+.3f}" for end in value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _latex(text: str) -> str:
-    escaped = text.replace("\\", "\\textbackslash ")
-    for character in "&%$#_{}":
-        escaped = escaped.replace(character, f"\\{character}")
-    return escaped
+    special = {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}"}
+    return "".join(special.get(character, f"\\{character}" if character in "&%$#_{}" else character) for character in text)

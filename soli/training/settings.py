@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from soli.generation import GenerationOptions
@@ -159,6 +159,11 @@ class GenerationSettings(GenerationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_at_least(self, "generation", batch_size=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of GenerationOptions, on which captions depend."""
+        return {name: value for name, value in asdict(self).items() if name != "batch_size"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import errno
 import io
 import math
 import re
@@ -14,9 +15,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soli.evaluation.report import GalleryEntry, GalleryView, report_page, write_report
-from soli.evaluation.report_parts import AMBER, attended, escape, heat_map, jpeg, number, overlay, percent, quantity
-from soli.interfaces import SoliError
+from soli.evaluation.report import report_page, write_report
+from soli.evaluation.report_parts import (
+    AMBER,
+    GalleryEntry,
+    GalleryView,
+    attended,
+    escape,
+    heat_map,
+    jpeg,
+    number,
+    overlay,
+    percent,
+    quantity,
+)
 
 HOSTILE = "</p><script>alert('1')</script> \"q\" & <img src=x onerror=y>\nsecond\u2028line \x00 \ud800 نص ‮ 犬"
 VOID = {"meta", "img", "wbr"}
@@ -268,11 +280,11 @@ def test_an_overlay_is_dark_without_attention_and_amber_where_it_is_strongest():
     attention[3, 3] = 0.01  # relative to the strongest place
     drawn = overlay(grey, attention, side=70)
     assert drawn.shape == (70, 70, 3) and drawn.dtype == np.uint8
-    assert (drawn[0, 0] == 40).all()
+    assert (drawn[0, 0] == 55).all()
     share = 0.95**2  # half a pixel from the middle of its cell, which is 10 pixels wide
-    assert np.abs(drawn[35, 35] - ((1 - share) * 40 + share * (60 + 0.4 * AMBER))).max() < 1.5
+    assert np.abs(drawn[35, 35] - ((1 - share) * 55 + share * (60 + 0.4 * AMBER))).max() < 1.5
     for nothing in (np.zeros((7, 7)), np.full((7, 7), np.nan)):
-        assert (overlay(grey, nothing, side=70) == 40).all()
+        assert (overlay(grey, nothing, side=70) == 55).all()
 
 
 def test_jpegs_are_small_and_what_they_were():
@@ -306,14 +318,15 @@ def test_an_interrupted_write_leaves_the_older_report(tmp_path, monkeypatch):
     assert b"older" in older and [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
     def interrupt(*_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("soli.evaluation.report.os.fsync", interrupt)
-    with pytest.raises(SoliError, match="could not be written .no space left"):
+    monkeypatch.setattr("soli.evaluation.writing.os.fsync", interrupt)
+    with pytest.raises(OSError, match="no space left") as raised:
         write_report(path, some_results(), [])
+    assert raised.value.filename == str(path)
     assert path.read_bytes() == older and [each.name for each in tmp_path.iterdir()] == ["report.html"]
     monkeypatch.undo()
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("soli.evaluation.writing.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_report(path, some_results(), [])
     assert path.read_bytes() == older
