@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
     generation = generation_settings(read_config(Path(config.run)), config)
     images = _files([config.images] if isinstance(config.images, str) else list(config.images))
     check_photographs([Example(image, (), Path(image)) for image in images])
-    folder = None if config.attention is None else _new_names(Path(config.attention), images)
+    folder = None if config.attention is None else _make_figure_folder(Path(config.attention), images)
     model = load(config.run, config.checkpoint, runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
         if folder is None:
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
         )
 
 
-def _new_names(folder: Path, images: list[str]) -> Path:
+def _make_figure_folder(folder: Path, images: list[str]) -> Path:
     """The folder, made. Raises SoliError for two photographs of one name, whose figures would be one file."""
     stems = [Path(image).stem for image in images]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -47,6 +47,8 @@ def _new_names(folder: Path, images: list[str]) -> Path:
         raise SoliError(
             f"attention={folder}: several photographs are named {', '.join(twice[:5])}, and so would be their figures. Caption them apart."
         )
+    if folder.exists() and not folder.is_dir():
+        raise SoliError(f"attention={folder} is a file: give a folder, in which the figures are written.")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -86,8 +86,13 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
     """The config that a run was trained with. Raises SoliError when `folder`, which the user gave as `key`, is not a run folder."""
     has_tokens = (folder / VOCABULARY).is_file() or (folder / TOKENIZER).is_file()
     if not (folder / "config.yaml").is_file() or not has_tokens:
+        if (folder / "config.json").is_file():
+            raise SoliError(
+                f"{key}={folder} is a model in transformers' form, not a run folder: train from it with model.pretrained={folder}, "
+                "or caption with transformers."
+            )
         nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
-        beside = f"; runs beside it: {', '.join(nearby[:10])}" if nearby else ""
+        beside = f"; runs beside it: {', '.join(nearby[:10])}{', ...' if len(nearby) > 10 else ''}" if nearby else ""
         raise SoliError(
             f"{key}={folder} is not a run folder (it has no config.yaml and vocabulary.json){beside}. Train one with soli.train."
         )

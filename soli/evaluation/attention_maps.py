@@ -57,6 +57,7 @@ class AttentionMaps:
                 axes.set_xlim(0, size)
                 axes.set_ylim(size, 0)
             axes.set_title(self.words[panel - 1] if panel else "what the encoder sees", fontsize=10)
+        figure.supxlabel("no colour: no attention, yellow: the strongest place of that word", fontsize=9)
         figure.savefig(path, dpi=110)
 
 
