@@ -244,6 +244,8 @@ def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
         ("train", ["variant.phases.caption.losses.caption=0", "variant.phases.caption.losses.attention=0"], "losses"),
         ("train", ["vocabulary.min_count=100000"], "min_count"),
         ("train", ["loader.batch_size=0"], "loader.batch_size"),
+        ("train", ["decoder=tiny_gpt2", "decoder.train=lora", *SMALL[:3]], "which would be random"),
+        ("train", ["encoder=vit_tiny", "encoder.weights=null", "encoder.input_size=40", *SMALL[:3]], "give 32 or 48"),
         ("train", ["degradation.conditions=[R0.1S5O]", *SMALL[:-1]], "R0.1S5O"),
         ("train", ["variant.phases.caption.train.encoder=-1", *SMALL[:-1]], "encoder"),
         ("evaluate", ["run=nowhere"], "nowhere"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from soli.interfaces import SoliError
+from tests.test_commands import trained  # noqa: F401 - a fixture
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "linear_probe.py"
 TOY = ["dataset=toy", "dataset.num_train=30", "dataset.num_val=4", "dataset.num_test=4"]
@@ -38,6 +39,13 @@ def test_features_of_a_pretrained_vit_tell_dogs_on_real_photographs(probe, flick
     assert found["original"][0] > 0.88  # of 2,400 photographs .95
     assert 0.5 < found["R0.1S50"][1] < found["original"][0]
     assert "the 150 that were held out" in table
+
+
+def test_the_encoder_of_a_run_is_probed_with_its_dataset(probe, trained):  # noqa: F811
+    table = probe("--run", str(trained), "--words", "circle", "--photographs", "12", "--conditions", "R0.1S50", "R0.05S1")
+    assert list(accuracies(table)) == ["original", "R0.1S50", "R0.05S1"] and table.startswith("12 photographs, half with circle")
+    with pytest.raises(SoliError, match="leave out dataset=toy"):
+        probe("--run", str(trained), "--", "dataset=toy")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_the_command_trains_it_further_with_pairs(exported, run, tmp_path, name)
     answer = run("train", *TOY, *small, f"model.pretrained={source}", "variant=par", f"run_dir={folder}", "optimizer.lr=1e-5")
     assert answer.code == 0, answer.err
     assert "frozen anchor" in answer.out and "ViTEncoder" in answer.out and "GPT2Decoder" in answer.out
+    assert "are not among these words" not in answer.out
     shutil.rmtree(source)  # the run folder is enough from here on
     captioner = soli.load(folder, "last")
     assert captioner.tokenizer == load_tokenizer(folder) and captioner.caption(make_pictures(tmp_path / "pictures", count=2))
@@ -294,3 +295,24 @@ def test_a_start_says_what_the_new_run_leaves_open(runs, tmp_path):
     assert ours["encoder"]["architecture"]["layer_norm_eps"] == 3e-3 and ours["encoder"]["mean"] == [0.1, 0.2, 0.3]
     other = completed(plain(*SMALL, "encoder.mean=[0.4,0.5,0.6]", f"init_from={folder}"))
     assert other["encoder"]["mean"] == [0.4, 0.5, 0.6]
+
+
+def test_words_that_a_pretrained_captioner_does_not_have_are_counted(exported, run, tmp_path):  # noqa: F811
+    (tmp_path / "mine").mkdir()
+    make_pictures(tmp_path / "mine" / "images", count=6)
+    names = sorted(path.name for path in (tmp_path / "mine" / "images").iterdir())
+    lines = [f"{name},a zebra grazes,{split}" for name, split in zip(names, ["train"] * 4 + ["val", "test"], strict=True)]
+    (tmp_path / "mine" / "captions.csv").write_text("\n".join(["image,caption,split", *lines]) + "\n")
+    small = ("runtime.max_steps=1", "epochs=1", "loader.batch_size=2", "generation.max_tokens=8", "optimizer.lr=1e-5")
+    data = ("dataset=folder", f"dataset.root={tmp_path / 'mine'}")
+    answer = run("train", *data, *small, f"model.pretrained={exported['words']}", f"run_dir={tmp_path / 'run'}")
+    assert answer.code == 0, answer.err
+    assert "67% of the words of the training captions are not among these words" in answer.out
+    assert "more than this decoder's 64 positions" in failed(
+        run("caption", f"run={tmp_path / 'run'}", f"images={tmp_path / 'mine' / 'images'}", "generation.max_tokens=100", "checkpoint=last")
+    )
+
+
+def test_an_exported_model_is_no_run(exported, run):  # noqa: F811
+    message = failed(run("caption", f"run={exported['words']}", "images=[a.jpg]"))
+    assert f"model.pretrained={exported['words']}" in message
