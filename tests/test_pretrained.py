@@ -308,7 +308,7 @@ def test_words_that_a_pretrained_captioner_does_not_have_are_counted(exported, r
     answer = run("train", *data, *small, f"model.pretrained={exported['words']}", f"run_dir={tmp_path / 'run'}")
     assert answer.code == 0, answer.err
     assert "67% of the words of the training captions are not among these words" in answer.out
-    assert "more than this decoder's 64 positions" in failed(
+    assert "more than this decoder's 40 positions" in failed(
         run("caption", f"run={tmp_path / 'run'}", f"images={tmp_path / 'mine' / 'images'}", "generation.max_tokens=100", "checkpoint=last")
     )
 
