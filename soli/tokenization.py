@@ -33,6 +33,7 @@ ABBREVIATIONS = (
 )
 NAMES = "Az La Pa Ark Del Ill Ore Tex Mass Miss Wash"
 BEFORE_NUMBERS = "ca nos? op pp art figs? prop"
+JOINED_WORDS = frozenset({"cannot", "gimme", "gonna", "gotta", "lemme", "wanna"})  # which nltk's Treebank rules part without a mark
 # Before these a single letter's full stop ends a sentence and is no initial's. So it does where the caption ends: Java looks on to the next
 # caption there, which nearly always begins with one of these.
 SENTENCE_STARTS = (
@@ -82,6 +83,9 @@ SCANNER = re.compile("|".join(f"(?P<{name}>{rule})" for name, rule in RULES.item
 
 def tokenize(caption: str) -> list[str]:
     """The words of a caption, in lower case; none for a caption of punctuation only. Every kind of white space parts words alike."""
+    letters = caption.removesuffix(" .")
+    if letters.isascii() and letters.replace(" ", "").isalpha():  # most captions: each word is found by the rule `plain`
+        return [part for word in letters.lower().split() for part in _part(word)]
     written = " ".join(UNREADABLE.sub(" ", caption.translate(EXPANDED)).split())
     tokens: list[str] = []
     for found in SCANNER.finditer(written.translate(PLAIN_MARKS)):
@@ -109,4 +113,6 @@ def _words(kind: str, token: str) -> list[str]:
 @lru_cache(maxsize=1 << 16)
 def _part(word: str) -> list[str]:
     """ca n't, can not, gon na."""
+    if word.isascii() and word.isalpha() and word not in JOINED_WORDS:
+        return [word]
     return TreebankWordTokenizer().tokenize(word)

@@ -6,9 +6,11 @@ import re
 import shutil
 
 import pytest
+from nltk.tokenize import TreebankWordTokenizer
+from nltk.tokenize.destructive import MacIntyreContractions
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from soli.tokenization import tokenize, tokenizer_name
+from soli.tokenization import JOINED_WORDS, tokenize, tokenizer_name
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="the oracle is a Java program, and there is no java on the PATH")
 
@@ -97,3 +99,15 @@ def test_long_nonsense_takes_no_longer_than_its_length():
 
 def test_the_name_in_signatures():
     assert re.fullmatch(r"ptb-nltk\d+\.\d+", tokenizer_name())
+
+
+def test_words_that_are_parted_without_a_mark_are_those_of_nltk():
+    found = {"".join(re.findall(r"\(([a-z']+)\)", rule)) for rule in MacIntyreContractions.CONTRACTIONS2}
+    assert {word for word in found if word.isalpha()} == JOINED_WORDS
+    for word in JOINED_WORDS:
+        assert tokenize(word) == tokenize(f"{word}!") == TreebankWordTokenizer().tokenize(word) and len(tokenize(word)) == 2
+
+
+@pytest.mark.parametrize("caption", ["A dog runs .", "two  men CANNOT sit", "a b c .", " . ", "", "dog .  ", "i wanna go ."])
+def test_captions_of_letters_are_cut_as_with_a_mark_in_them(caption):
+    assert tokenize(caption) == [word for word in tokenize(f"{caption} *") if word != "*"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-
-import numpy as np
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 ORDERS = 4
 SIGMA = 6.0  # of CIDEr-D's length penalty
@@ -14,18 +13,17 @@ Gram = Sequence[str]  # a tuple of words, a string of characters
 
 
 class ReferenceNgrams:
-    """The n-grams of all photographs' references: how often at most in one of them (BLEU), and with which weight in each (CIDEr-D)."""
+    """The n-grams of all photographs' references: how often in each, and at most in one of them, and how rare over photographs."""
 
     def __init__(self, references: Sequence[Sequence[Sequence[str]]]):
         """`references`: for each photograph its captions, each a sequence of words (or of characters)."""
-        counts = [[ngrams(words) for words in captions] for captions in references]
-        frequency = Counter(gram for captions in counts for gram in set().union(*captions))
+        self._counts = [[ngrams(words) for words in captions] for captions in references]
+        self._most = [_most(captions) for captions in self._counts]
+        frequency = Counter(chain.from_iterable(self._most))
         self._unseen = math.log(len(references))  # weight of an n-gram that no photograph's references have
         self._weights = {gram: self._unseen - math.log(number) for gram, number in frequency.items()}
         self._lengths = [[len(words) for words in captions] for captions in references]
-        self._most: list[dict[Gram, int]] = [_most(captions) for captions in counts]
-        self._vectors = [self._of_photograph(captions) for captions in counts]
-        self._norms = [np.array([self._norm(caption) for caption in captions]) for captions in counts]  # (references, orders)
+        self._norms = [[self._norm(caption) for caption in captions] for captions in self._counts]
 
     def bleu(self, photograph: int, words: Sequence[str], counts: Counter[Gram]) -> list[int]:
         """Correct n-grams of each order, all n-grams of each order, the caption's length, that of the closest reference.
@@ -46,46 +44,41 @@ class ReferenceNgrams:
 
         As in pycocoevalcap the lengths compared are those in bigrams.
         """
-        norms = self._norms[photograph]
-        products = [[0.0] * len(norms) for _ in range(ORDERS)]
-        squares = [0.0] * ORDERS
-        vectors = self._vectors[photograph]
+        references, known = self._counts[photograph], self._most[photograph]
+        products = [[0.0] * ORDERS for _ in references]
         for gram, count in counts.items():
-            order = len(gram) - 1
-            weight = count * self._weights.get(gram, self._unseen)
-            squares[order] += weight * weight
-            for reference, other in vectors.get(gram, ()):
-                products[order][reference] += min(weight, other) * other
-        scale = norms.T * np.sqrt(squares)[:, None]  # (orders, references)
-        cosines = np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0)
-        gaps = [max(0, len(words) - 1) - max(0, length - 1) for length in self._lengths[photograph]]
-        penalties = [math.exp(-(gap**2) / (2 * SIGMA**2)) for gap in gaps]
-        return 10 * float((cosines * penalties).mean())
+            if gram in known:
+                square, order = self._weights[gram] ** 2, len(gram) - 1
+                for other, sums in zip(references, products, strict=True):
+                    if gram in other:
+                        sums[order] += square * other[gram] * min(count, other[gram])
+        own, total = self._norm(counts), 0.0
+        for sums, norms, length in zip(products, self._norms[photograph], self._lengths[photograph], strict=True):
+            cosines = sum(product / (norm * other) for product, norm, other in zip(sums, own, norms, strict=True) if product)
+            gap = max(0, len(words) - 1) - max(0, length - 1)
+            total += cosines / ORDERS * math.exp(-(gap**2) / (2 * SIGMA**2))
+        return 10 * total / len(references)
 
-    def _of_photograph(self, counts: list[Counter[Gram]]) -> dict[Gram, list[tuple[int, float]]]:
-        """For each n-gram, the references that have it, with its weight there."""
-        vectors = defaultdict(list)
-        for reference, caption in enumerate(counts):
-            for gram, count in caption.items():
-                vectors[gram].append((reference, count * self._weights[gram]))
-        return dict(vectors)
-
-    def _norm(self, counts: Counter[Gram]) -> list[float]:
+    def _norm(self, counts: Mapping[Gram, int]) -> list[float]:
         """Of one caption's vector of each order."""
         squares = [0.0] * ORDERS
         for gram, count in counts.items():
-            squares[len(gram) - 1] += (count * self._weights[gram]) ** 2
+            squares[len(gram) - 1] += (count * self._weights.get(gram, self._unseen)) ** 2
         return [math.sqrt(square) for square in squares]
 
 
 def ngrams(words: Sequence[str]) -> Counter[Gram]:
-    """How often each n-gram of one to four words occurs."""
-    grams = words if isinstance(words, str) else tuple(words)  # parts of it can be counted
-    return Counter(grams[first : first + order] for order in range(1, ORDERS + 1) for first in range(len(words) - order + 1))
+    """How often each n-gram of one to four words (or characters of a string) occurs."""
+    if isinstance(words, str):
+        return Counter(words[first : first + order] for order in range(1, ORDERS + 1) for first in range(len(words) - order + 1))
+    return Counter(chain.from_iterable(zip(*(words[first:] for first in range(order)), strict=False) for order in range(1, ORDERS + 1)))
 
 
-def _most(counts: list[Counter[Gram]]) -> dict[Gram, int]:
-    most: Counter[Gram] = Counter()
+def _most(counts: Sequence[Mapping[Gram, int]]) -> dict[Gram, int]:
+    """How often each n-gram occurs in the caption that has it most often."""
+    most: dict[Gram, int] = {}
     for caption in counts:
-        most |= caption
-    return dict(most)
+        for gram, count in caption.items():
+            if count > most.get(gram, 0):
+                most[gram] = count
+    return most
