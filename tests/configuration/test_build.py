@@ -65,6 +65,6 @@ def test_build_names_wrong_arguments(changes: Mapping[str, Any], extra: Mapping[
 def test_a_config_cannot_write_files(tmp_path: Path) -> None:
     precious = tmp_path / "notes.txt"
     precious.write_text("mine", encoding="utf-8")
-    with pytest.raises(SoliError, match="soli.evaluation.tables.write_csv is refused"):
-        build({"_target_": "soli.evaluation.tables.write_csv", "path": str(precious), "rows": [{"a": 1}]})
+    with pytest.raises(SoliError, match="soli.evaluation.writing.write_whole is refused"):
+        build({"_target_": "soli.evaluation.writing.write_whole", "path": str(precious), "text": "theirs"})
     assert precious.read_text(encoding="utf-8") == "mine"

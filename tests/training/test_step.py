@@ -82,7 +82,11 @@ COMMAND = (
 
 
 @pytest.mark.parametrize(
-    ("variant", "phase", "others"), [("par", "joint", ["loader.accumulation=2"]), ("half", "contrastive", ["siamese.anchor=ema"])]
+    ("variant", "phase", "others"),
+    [
+        ("par", "joint", ["loader.accumulation=2", "seed=2"]),  # with seed 0 an activation lies within rounding of its kink
+        ("half", "contrastive", ["siamese.anchor=ema"]),
+    ],
 )
 def test_two_processes_equal_one(tmp_path, variant, phase, others):
     """The real command under torchrun (gloo): in-batch negatives reach across processes, whose shares of a step differ in size."""
