@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from soli.captioned_runs import Plan
 from soli.evaluation.comparison import Spread, compare
 from soli.interfaces import SoliError
@@ -28,9 +30,17 @@ def check_alike(plans: Sequence[Plan], metrics: Sequence[str]) -> None:
         ):
             if ours != theirs:
                 raise SoliError(
-                    f"{first.folder} and {other.folder} do not compare, for their {what} differ: {ours} against {theirs}. "
-                    "Give what they share, such as conditions=[...], generation.num_beams=3, dataset.root=..., for all of them."
+                    f"{first.folder} and {other.folder} do not compare, for their {what} differ: {_apart(ours, theirs)}. Give all of them "
+                    "the same, by conditions=[...], generation.num_beams=..., dataset.root=..., dataset.limit=..."
                 )
+
+
+def _apart(ours: Any, theirs: Any) -> str:
+    """Those entries of two protocols that differ; other things whole."""
+    if isinstance(ours, str) and "|" in ours:
+        pairs = zip(ours.split("|"), theirs.split("|"), strict=False)
+        return ", ".join(f"{one} against {other}" for one, other in pairs if one != other)
+    return f"{ours} against {theirs}"
 
 
 def groups_of(runs: Sequence[str] | Mapping[str, Sequence[str]], trained: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -70,7 +80,7 @@ def compare_runs(groups: Mapping[str, Sequence[ScoredRun]]) -> dict[str, Any]:
             },
             "ratio": _spread([(scored.results["embeddings"] or {}).get("ratio") for scored in members]),
             "cost": _mean_cost([scored.results["cost"] for scored in members]),
-            "differences": {} if members is first else {condition: _differences(members, first, condition) for condition in conditions},
+            "differences": {} if members is first else _differences(name, members, first),
         }
     results = first[0].results
     return {"protocol": results["protocol"], "headline": results["headline"], "variants": variants, "versions": results["versions"]}
@@ -116,9 +126,9 @@ def cost_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]
                 "parameters (M)": _scaled(cost.get("parameters"), 1e6),
                 "GFLOPs a caption": _scaled(_sum(cost, "encoder_flops", "decoder_flops"), 1e9),
                 "ms a caption": cost.get("milliseconds"),
-                "peak MB": _scaled(cost.get("peak_bytes"), 1e6),
+                "peak MB": _whole(_scaled(cost.get("peak_bytes"), 1e6)),
                 "training min": _scaled(cost.get("training_seconds"), 60),
-                "photographs seen": cost.get("training_photographs"),
+                "photographs seen": _whole(cost.get("training_photographs")),
             }
         )
     return rows
@@ -129,11 +139,15 @@ def _values(members: Sequence[ScoredRun], condition: str) -> dict[str, list[floa
     return {name: [score[name] for score in scores] for name in scores[0] if all(name in score for score in scores)}
 
 
-def _differences(members: Sequence[ScoredRun], first: Sequence[ScoredRun], condition: str) -> dict[str, Any]:
+def _differences(name: str, members: Sequence[ScoredRun], first: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
+    """By condition and score; none of a single photograph."""
     if len(members[0].plan.examples) < 2:
         return {}
-    found = compare([scored.statistics[condition] for scored in members], [scored.statistics[condition] for scored in first])
-    return {score: asdict(difference) for score, difference in found.items()}
+    differences = {}
+    for condition in tqdm(members[0].statistics, desc=f"differences of {name}", unit="condition", dynamic_ncols=True):
+        found = compare([scored.statistics[condition] for scored in members], [scored.statistics[condition] for scored in first])
+        differences[condition] = {score: asdict(difference) for score, difference in found.items()}
+    return differences
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any] | None:
@@ -149,6 +163,10 @@ def _mean_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _sum(cost: Mapping[str, float], *names: str) -> float | None:
     return sum(cost[name] for name in names) if all(name in cost for name in names) else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,10 @@ from soli.scored_runs import ScoredRun, score_found, score_run, table_rows, writ
 @command("evaluate")
 def main(config: DictConfig) -> None:
     if (config.run is None) == (config.runs is None):
-        raise SoliError("Give run=<folder> to evaluate one run, or runs=[<folder>,<folder>] to compare several.")
+        given = "Neither run nor runs is given" if config.run is None else "Both run and runs are given"
+        raise SoliError(f"{given}: give run=<folder> to evaluate one run, or runs=[<folder>,<folder>] to compare several.")
+    if config.gallery < 0:
+        raise SoliError(f"gallery={config.gallery} must be at least 0 (0: no photographs in the report).")
     metrics = chosen_metrics(config.metrics)
     runtime_settings(config)
     warnings.filterwarnings("ignore", message=".* is not reported")  # said below, without a line of code
@@ -39,7 +43,9 @@ def main(config: DictConfig) -> None:
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = Plan.of(folder, config)
     output = _folder(config.output or plan.folder / "evaluation" / config.split)
+    _say_what_is_replaced(plan, output)
     with _scorer(plan, metrics) as scorer:
+        _check_any(scorer)
         scored = score_run(plan, config, scorer, output)
     results = scored.results
     print(text_table(table_rows(results)))
@@ -66,14 +72,14 @@ def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config:
     plans = {run: Plan.of(Path(run), config, "runs") for run in given}
     check_alike(list(plans.values()), metrics)
     groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
-    output = _folder(config.output or Path(given[0]).parent / "comparison" / config.split)
+    shared = _folder(config.output or Path(given[0]).parent / "comparison" / config.split)  # by comparisons of the same runs
+    output = shared if config.output else shared / "_vs_".join(groups).replace("/", "_")
     output.mkdir(parents=True, exist_ok=True)
     scored: dict[str, ScoredRun] = {}
     with _scorer(plans[given[0]], metrics) as scorer:
-        if len(scorer.unavailable) == len(metrics):
-            raise SoliError(f"There is no score to compare: {' '.join(scorer.unavailable.values())}")
+        _check_any(scorer)
         for number, (run, plan) in enumerate(plans.items(), start=1):
-            here = output / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
+            here = shared / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
             found = find_captions(plan, plan.folder / "evaluation" / config.split) or find_captions(plan, here)
             print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
             scored[run] = score_found(plan, config, scorer, found) if found else score_run(plan, config, scorer, here)
@@ -85,6 +91,9 @@ def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config:
     write_whole(output / "comparison.json", json.dumps(comparison, indent=2, allow_nan=False))
     write_tables(output / "comparison", tables, comparison["protocol"])
     print(f"{text_table(tables[0])}\n\n{text_table(tables[1])}")
+    for name, members in groups.items() if not isinstance(runs, Mapping) else ():
+        if len(members) > 1:
+            print(f"{name} is {', '.join(members)}, which differ in nothing but the seed and the like.")
     print("Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds.")
     for sentence in unavailable:
         print(sentence)
@@ -107,6 +116,20 @@ def _flat(runs: Sequence[str] | Mapping[str, Sequence[str]]) -> list[str]:
     if len(given) < 2:
         raise SoliError(f"runs has only {given[0]}: give two at least, or run=<folder> for one.")
     return given
+
+
+def _check_any(scorer: CaptionScorer) -> None:
+    """Raises SoliError when none of the metrics can be computed here."""
+    if len(scorer.unavailable) == len(scorer.metrics):
+        raise SoliError(f"There would be no score: {' '.join(scorer.unavailable.values())}")
+
+
+def _say_what_is_replaced(plan: Plan, output: Path) -> None:
+    """An evaluation of something else in the folder is named; one that cannot be read is replaced without a word."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        before = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+        if before["origin"] != plan.origin:
+            print(f"This replaces the evaluation in {output} ({before['protocol']}); output=<folder> keeps it.")
 
 
 def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:

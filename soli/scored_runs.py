@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 from soli.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
 from soli.evaluation import CaptionScorer, signature
@@ -113,7 +114,8 @@ def protocol_of(plan: Plan, metrics: Sequence[str]) -> str:
 
 
 def _score(plan: Plan, made: CaptionedRun, scorer: CaptionScorer) -> ScoredRun:
-    found = {name: scorer.statistics(captions) for name, captions in made.captions.items()}
+    bar = tqdm(made.captions.items(), desc="scores", unit="condition", dynamic_ncols=True)
+    found = {name: scorer.statistics(captions) for name, captions in bar}
     available = [metric for metric in scorer.metrics if metric not in scorer.unavailable]  # one may have failed midway
     statistics = {name: Statistics({metric: of_one.rows[metric] for metric in available}) for name, of_one in found.items()}
     protocol = protocol_of(plan, available)

@@ -81,7 +81,7 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run, tmp_path):  
     answer = run("evaluate", mapping, *QUICK)
     assert answer.code == 0, answer.err
     assert answer.out.count(": evaluating") == 3
-    comparison = json.loads((tmp_path / "comparison" / "test" / "comparison.json").read_text())
+    comparison = json.loads((tmp_path / "comparison" / "test" / "good_vs_bad" / "comparison.json").read_text())
     good, bad = comparison["variants"]["good"], comparison["variants"]["bad"]
     for condition in ("original", "R0.1S50"):
         spread, single = good["scores"][condition]["CIDEr"], bad["scores"][condition]["CIDEr"]
@@ -89,12 +89,14 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run, tmp_path):  
         difference = bad["differences"][condition]["CIDEr"]
         assert difference["value"] == pytest.approx(single["mean"] - spread["mean"])
         assert difference["low"] <= difference["value"] <= difference["high"]
-    assert {"comparison.csv", "comparison.md", "comparison.tex"} <= {path.name for path in (tmp_path / "comparison" / "test").iterdir()}
+    assert {"comparison.csv", "comparison.md", "comparison.tex"} <= {
+        path.name for path in (tmp_path / "comparison" / "test" / "good_vs_bad").iterdir()
+    }
 
     before = files(runs[0])
     answer = run("evaluate", listed, *QUICK)
     assert answer.out.count("is there already") == 2 and files(runs[0]) == before
-    comparison = json.loads((tmp_path / "comparison" / "test" / "comparison.json").read_text())
+    comparison = json.loads((tmp_path / "comparison" / "test" / "good" / "comparison.json").read_text())
     assert list(comparison["variants"]) == ["good"] and len(comparison["variants"]["good"]["runs"]) == 2
     shutil.copy(runs[2] / "best.safetensors", runs[1] / "best.safetensors")
     assert run("evaluate", listed, *QUICK).out.count(": evaluating") == 1  # other weights
@@ -133,8 +135,8 @@ def test_an_interrupted_evaluation_goes_on(trained, run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "culprit"),
     [
-        ([], "run=<folder>"),
-        (["run={0}", "runs=[{0},{1}]"], "run=<folder>"),
+        ([], "Neither run nor runs"),
+        (["run={0}", "runs=[{0},{1}]"], "Both run and runs"),
         (["runs=[{0}]"], "two at least"),
         (["runs={{a:[],b:[{0},{1}]}}"], "a has no run"),
         (["run={0}", "runtime.precision=fp16"], "fp16 is for training"),
@@ -146,6 +148,7 @@ def test_an_interrupted_evaluation_goes_on(trained, run, tmp_path, monkeypatch):
         (["run={0}", "conditions=[R0.1S50]", "compare=paper", "report=false", "cost=false", "metrics=[CIDEr]"], "original"),
         (["run={0}", "conditions=[R0.001S1]"], "R0.001S1"),
         (["run={0}", "gallery=many"], "gallery"),
+        (["run={0}", "gallery=-1"], "gallery=-1 must be at least 0"),
     ],
 )
 def test_mistakes_get_a_sentence(runs, run, overrides, culprit):  # noqa: F811
@@ -162,7 +165,7 @@ def test_runs_of_different_photographs_are_not_compared(runs, run):  # noqa: F81
     config = runs[1] / "config.yaml"
     before = config.read_text()
     for old, new, what in (
-        ("num_test: 6", "num_test: 5", "protocols"),
+        ("num_test: 6", "num_test: 5", "images:6 against images:5"),
         ("R0.05S1\n", "R0.04S1\n", "conditions"),
         ("num_beams: 3", "num_beams: 2", "beam2"),
     ):
@@ -184,7 +187,7 @@ def test_an_evaluation_in_the_runs_own_folder_is_taken_and_left_alone(runs, run)
 
 def test_metrics_that_cannot_be_had_are_named_before_the_work(runs, run, monkeypatch, tmp_path):  # noqa: F811
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "no score to compare: METEOR" in failed(run("evaluate", f"runs=[{runs[0]},{runs[2]}]", "metrics=[METEOR]", *QUICK[1:]))
+    assert "There would be no score: METEOR" in failed(run("evaluate", f"runs=[{runs[0]},{runs[2]}]", "metrics=[METEOR]", *QUICK[1:]))
 
 
 def test_groups_of_a_list_keep_every_run():

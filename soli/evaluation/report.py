@@ -200,7 +200,7 @@ def _health(results: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     unseen = results.get("reference_words_unseen")
-    compared = f" Of the references' words, training captions lack {percent(unseen)}." if is_finite(unseen) else ""
+    compared = f" {percent(unseen)} of the words in the references are in no training caption." if is_finite(unseen) else ""
     return (
         "<p>Whether captions vary: a captioner that says the same of every photograph has few different captions, and a common one with"
         f" a large share.{compared}</p>{table('Captions at each condition', _columns(rows, results), rows)}"
@@ -211,7 +211,7 @@ def _cost(results: Mapping[str, Any]) -> str:
     cost = results.get("cost")
     if not cost:
         return ""
-    pairs = {key.replace("_", " "): quantity(value) for key, value in cost.items()}
+    pairs = {LABELS.get(key, key.replace("_", " ")): quantity(value) for key, value in cost.items()}
     return (
         "<p>What a caption costs, as counted or measured on this machine, and what training took where its log tells. A multiplication"
         f" and an addition are two operations (flops).</p>{facts(pairs)}"

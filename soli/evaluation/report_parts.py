@@ -34,6 +34,14 @@ LABELS = {  # the other keys of metrics.json are their own labels
     "most_common": "most common caption",
     "most_common_share": "its share",
     "unseen_words": "words that training captions lack",
+    "encoder_flops": "flops of the encoder for a photograph",
+    "decoder_flops": "flops of the decoder for a caption",
+    "milliseconds": "milliseconds for a caption, one at a time (median)",
+    "milliseconds_quartiles": "milliseconds for a caption (quartiles)",
+    "peak_bytes": "peak memory in bytes",
+    "training_steps": "steps of training",
+    "training_photographs": "photographs seen in training",
+    "training_seconds": "seconds of training steps",
 }
 
 
@@ -133,7 +141,8 @@ def card(entry: GalleryEntry) -> str:
     views = "".join(map(_view, entry.views))
     strips = "".join(_strip(view) for view in attended(entry.views))
     return (
-        f'<article><h3 dir="auto">{escape(entry.image_id)}</h3><p class="note">CIDEr lost when degraded: {number(entry.drop)}</p>'
+        f'<article><h3 dir="auto">{escape(entry.image_id)}</h3>'
+        f'<p class="note">CIDEr at the original less its mean at the other conditions: {number(entry.drop)}. What people said:</p>'
         f'<ul class="references">{references}</ul><div class="views">{views}</div>{strips}</article>'
     )
 
