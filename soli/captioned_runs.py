@@ -58,6 +58,9 @@ class Plan:
             raise SoliError("runtime.precision=fp16 is for training: evaluate with fp32 or bf16.")
         generation = generation_settings(trained, config)
         plan = cls(folder, trained, generation, dataset, degradations, config.split, config.checkpoint, config.runtime.precision)
+        other = {"best": "last", "last": "best"}[plan.checkpoint]
+        if not plan.weights.is_file() and (folder / f"{other}.safetensors").is_file():
+            raise SoliError(f"There is no checkpoint {plan.weights}: this run has checkpoint={other}.")
         read_progress(plan.weights)
         return plan
 

@@ -158,7 +158,7 @@ def test_mistakes_get_a_sentence(runs, run, overrides, culprit):  # noqa: F811
 def test_a_run_without_the_checkpoint_is_named(runs, run):  # noqa: F811
     (runs[0] / "best.safetensors").unlink()
     message = failed(run("evaluate", f"run={runs[0]}", *QUICK))
-    assert "best.safetensors" in message
+    assert "best.safetensors" in message and "checkpoint=last" in message
 
 
 def test_runs_of_different_photographs_are_not_compared(runs, run):  # noqa: F811

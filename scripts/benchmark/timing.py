@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from soli.evaluation.cost import cpu_name
+
 Seconds = dict[str, float]
 
 
@@ -42,14 +44,7 @@ def quartiles(seconds: list[float]) -> Seconds:
 def report(results: list[dict], table: str, versions: dict[str, str], output: Path | None, **machine: object) -> None:
     """Prints JSON and the table; writes the JSON where a file is named."""
     versions = {"python": platform.python_version(), **versions}
-    text = json.dumps({"machine": {"cpu": cpu_model(), **machine}, "versions": versions, "results": results}, indent=2)
+    text = json.dumps({"machine": {"cpu": cpu_name(), **machine}, "versions": versions, "results": results}, indent=2)
     print(f"{text}\n\n{table}")
     if output is not None:
         output.write_text(text + "\n", encoding="utf-8")
-
-
-def cpu_model() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

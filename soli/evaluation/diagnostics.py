@@ -32,30 +32,30 @@ def diagnose(original: Tensor, copies: Mapping[str, Tensor], num_drawn: int = 12
     `num_drawn` photographs on the two main axes of the originals.
     """
     original = original.double()
-    copies = {name: copy.double() for name, copy in copies.items()}
-    distances = embedding_distances(original, copies)
-    nearest = _nearest_other(original)
-    moved = {name: torch.linalg.vector_norm(copy - original, dim=1) for name, copy in copies.items()}
-    worst = torch.stack(list(moved.values())).amax(0) if moved else torch.zeros(len(original))
+    views = {"original": original, **{name: copy.double() for name, copy in copies.items()}}
+    distances = embedding_distances(original, {name: views[name] for name in copies})
+    moved = [torch.linalg.vector_norm(views[name] - original, dim=1) for name in copies]
+    worst = torch.stack(moved).amax(0) if moved else torch.zeros(len(original))
+    several = len(original) > 1
     conditions = {
         name: {
             "distance": distances.copies[name],
-            "alignment": _unit(copy).sub(_unit(original)).square().sum(1).mean().item(),
-            **_recalls(copy, original),
-            "pc_id": pc_id(copy),
+            "alignment": _unit(views[name]).sub(_unit(original)).square().sum(1).mean().item(),
+            **_recalls(views[name], original),
+            "pc_id": pc_id(views[name]),
         }
-        for name, copy in copies.items()
+        for name in copies
     }
     return {
         "distance_to_others": distances.other,
-        "ratio": distances.ratio if len(original) > 1 else None,
+        "ratio": distances.ratio if several else None,
         "std": distances.std,
-        "found": (worst < nearest).double().mean().item() if len(original) > 1 else None,
-        "uniformity": _uniformity(original),
+        "found": (worst < _nearest_other(original)).double().mean().item() if several else None,
+        "uniformity": _uniformity(original) if several else None,
         "pc_id": pc_id(original),
         "conditions": conditions,
-        "matrix": _matrix({"original": original, **copies}, original),
-        "scatter": _scatter({"original": original, **copies}, num_drawn),
+        "matrix": _matrix(views),
+        "scatter": _scatter(views, num_drawn),
     }
 
 
@@ -88,18 +88,16 @@ def _recalls(copies: Tensor, original: Tensor) -> dict[str, float]:
     return {f"R@{k}": (rank < k).double().mean().item() for k in RECALLS}
 
 
-def _uniformity(original: Tensor) -> float | None:
-    if len(original) < 2:
-        return None
+def _uniformity(original: Tensor) -> float:
     squares = 2 - 2 * (_unit(original) @ _unit(original).T)
     kernel = (-2 * squares.clamp_min(0)).exp()
     number = len(original)
     return ((kernel.sum() - kernel.diagonal().sum()) / (number * (number - 1))).log().item()
 
 
-def _matrix(views: Mapping[str, Tensor], original: Tensor) -> dict[str, Any]:
+def _matrix(views: Mapping[str, Tensor]) -> dict[str, Any]:
     """Mean distances between any two conditions of a photograph; the last row and column: to the originals of other photographs."""
-    names = list(views)
+    names, original = list(views), views["original"]
     values = [[torch.linalg.vector_norm(views[row] - views[column], dim=1).mean().item() for column in names] for row in names]
     if len(original) > 1:
         others = [_to_others(views[name], original) for name in names]
