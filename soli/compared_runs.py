@@ -65,6 +65,7 @@ def groups_of(runs: Sequence[str] | Mapping[str, Sequence[str]], trained: Mappin
 
 def compare_runs(groups: Mapping[str, Sequence[ScoredRun]]) -> dict[str, Any]:
     """Figures of comparison.json; the differences are those from the first variant.
+
     For each variant: `runs`, `scores` (by condition and score: mean, std and number of seeds), `ratio` of distances (as a score), `cost`
     (means over runs), and `differences` (by condition and score: value, low, high, p).
     """

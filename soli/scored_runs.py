@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from soli.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
+from soli.degradations import Degradation
 from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.gallery import make_gallery
 from soli.evaluation.journal import Journal
@@ -80,7 +81,7 @@ def table_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def write_tables(path: Path, tables: Sequence[Sequence[Mapping[str, Any]]], protocol: str) -> None:
     """Tables as <path>.md and .tex, the first one as .csv, each with the protocol; rows of a condition have a signature there."""
-    signed = [{**row, "signature": f"{protocol}|condition:{row['condition']}"} for row in tables[0]]
+    signed = [{**row, "signature": sign(protocol, row["condition"])} for row in tables[0]]
     write_whole(path.with_suffix(".csv"), csv_table(signed))
     write_whole(path.with_suffix(".md"), "\n".join(markdown_table(table, protocol) for table in tables))
     write_whole(path.with_suffix(".tex"), "\n".join(latex_table(table, protocol) for table in tables))
@@ -121,21 +122,16 @@ def _score(plan: Plan, made: CaptionedRun, scorer: CaptionScorer) -> ScoredRun:
     protocol = protocol_of(plan, available)
     permuted = scorer.score(shuffle(next(iter(made.captions.values())))) if len(plan.examples) > 1 else {}
     known = _training_words(plan)
-    rows = [
-        _row(plan, degradation.spec, made, statistics[degradation.spec].scores(), protocol) | {"family": family(degradation)}
-        for degradation in plan.degradations
-    ]
-    scores = list(statistics[rows[0]["condition"]].scores())
+    by_condition = {name: of_one.scores() for name, of_one in statistics.items()}
+    scores = list(next(iter(by_condition.values())))
     main = headline(scores)
-    drops = {} if main is None else relative_drop(rows, main)
-    for row in rows:
-        if row["condition"] in drops:
-            row["drop"] = drops[row["condition"]]
+    drops = {} if main is None else relative_drop(by_condition, main)
+    rows = [_row(degradation, made, by_condition[degradation.spec], drops, protocol) for degradation in plan.degradations]
     results = {
         "name": plan.folder.resolve().name,
         "protocol": protocol,
         "headline": main,
-        "rows": [_in_order(row) for row in rows],
+        "rows": rows,
         "permuted": permuted,
         "area": {score: value for score in scores if (value := area(rows, score)) is not None},
         "embeddings": made.embeddings,
@@ -150,19 +146,24 @@ def _score(plan: Plan, made: CaptionedRun, scorer: CaptionScorer) -> ScoredRun:
     return ScoredRun(plan, made.captions, results, statistics)
 
 
-def _row(plan: Plan, name: str, made: CaptionedRun, scores: Mapping[str, float], protocol: str) -> dict[str, Any]:
+def _row(
+    degradation: Degradation, made: CaptionedRun, scores: Mapping[str, float], drops: Mapping[str, float], protocol: str
+) -> dict[str, Any]:
+    """A condition's row of metrics.json, in the order of the tables."""
+    name = degradation.spec
     height, width = made.pixels[name]
-    row = {"condition": name, "pixels": f"{width}x{height}", "side": side((height, width)), **scores}
+    row = {"condition": name, "pixels": f"{width}x{height}", "side": side((height, width)), "family": family(degradation), **scores}
+    if name in drops:
+        row["drop"] = drops[name]
     row["distinct"] = len(set(made.captions[name]))
     if made.embeddings is not None:
         row["distance"] = made.embeddings["conditions"].get(name, {"distance": 0.0})["distance"]
-    return {**row, "signature": f"{protocol}|condition:{name}"}
+    return {**row, "signature": sign(protocol, name)}
 
 
-def _in_order(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The drop beside the scores, as the tables show it."""
-    last = ("drop", "distinct", "distance", "signature")
-    return {name: row[name] for name in [*(name for name in row if name not in last), *(name for name in last if name in row)]}
+def sign(protocol: str, condition: str) -> str:
+    """What a number at a condition was measured on."""
+    return f"{protocol}|condition:{condition}"
 
 
 def _training_words(plan: Plan) -> set[str] | None:

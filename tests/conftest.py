@@ -24,6 +24,19 @@ def flickr8k_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def human_captions(flickr8k_root: Path) -> list[list[str]]:
+    """The five captions of each of the 1,000 test photographs."""
+    names = dict.fromkeys((flickr8k_root / "Flickr_8k.testImages.txt").read_text(encoding="utf-8").split())
+    captions: dict[str, list[str]] = {name: [] for name in names}
+    for line in (flickr8k_root / "Flickr8k.token.txt").read_text(encoding="utf-8").splitlines():
+        name, caption = line.split("\t", 1)
+        if name[:-2] in captions:
+            captions[name[:-2]].append(caption)
+    assert [len(five) for five in captions.values()] == [5] * 1000
+    return list(captions.values())
+
+
+@pytest.fixture(scope="session")
 def native_root() -> Path:
     """Some Flickr8k photographs at their native sizes."""
     return _folder("flickr8k_native")

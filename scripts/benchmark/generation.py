@@ -10,16 +10,14 @@ machine disturb less.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 import transformers
-from timing import race, report
+from timing import race, read_arguments, report
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -41,10 +39,7 @@ class Contest:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two repeats instead of seven")
-    parser.add_argument("--output", type=Path, help="a file for the JSON; without it nothing is written")
-    given = parser.parse_args()
+    given = read_arguments(__doc__, quick="two repeats instead of seven")
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     small = {"n_embd": 256, "n_layer": 4, "n_head": 4, "n_positions": 64}

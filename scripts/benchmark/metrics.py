@@ -17,7 +17,6 @@ Prints JSON and a table: medians and quartiles of wall time, and of CPU time, wh
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -33,7 +32,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-from timing import race, report
+from timing import race, read_arguments, report
 
 from soli import tokenization
 from soli.datasets.toy_captions import describe
@@ -70,11 +69,7 @@ class Contest:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=Path, help="a captions.jsonl of soli.evaluate; without it captions are drawn")
-    parser.add_argument("--quick", action="store_true", help="one repeat instead of three")
-    parser.add_argument("--output", type=Path, help="a file for the JSON; without it nothing is written")
-    given = parser.parse_args()
+    given = read_arguments(__doc__, quick="one repeat instead of three", captions=True)
     ladder = drawn() if given.captions is None else read(given.captions)
     contests = (
         Contest("with METEOR", lambda: by_soli(ladder), lambda: by_pycocoevalcap(ladder, by_java, with_meteor=True)),

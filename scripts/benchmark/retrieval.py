@@ -8,22 +8,16 @@ random, without ties. Prints JSON and a table: medians of wall time and of CPU t
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from timing import race, report
+from timing import race, read_arguments, report
 
 from soli.evaluation import rank_metrics
 from soli.version import __version__
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two repeats instead of seven")
-    parser.add_argument("--output", type=Path, help="a file for the JSON; without it nothing is written")
-    given = parser.parse_args()
+    given = read_arguments(__doc__, quick="two repeats instead of seven")
     torch.set_num_threads(1)
     similarity = np.random.default_rng(0).normal(size=(1000, 5000)).astype(np.float32)
     owner = np.repeat(np.arange(1000), 5)

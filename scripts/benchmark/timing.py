@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -13,6 +14,16 @@ from pathlib import Path
 from soli.evaluation.cost import cpu_name
 
 Seconds = dict[str, float]
+
+
+def read_arguments(description: str, quick: str, captions: bool = False) -> argparse.Namespace:
+    """--quick, --output and, on request, --captions."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if captions:
+        parser.add_argument("--captions", type=Path, help="a captions.jsonl of soli.evaluate; without it captions are drawn")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--output", type=Path, help="a file for the JSON; without it nothing is written")
+    return parser.parse_args()
 
 
 def race(ours: Callable[[], object], peer: Callable[[], object], repeats: int) -> dict:

@@ -32,10 +32,10 @@ def side(pixels: tuple[int, int]) -> float:
     return math.sqrt(pixels[0] * pixels[1])
 
 
-def relative_drop(rows: Sequence[Mapping[str, Any]], score: str) -> dict[str, float]:
-    """By condition, which part of the original's score is lost; empty when there is no original, or it scores 0."""
-    original = next((row[score] for row in rows if row["condition"] == "original"), 0.0)
-    return {row["condition"]: 1 - row[score] / original for row in rows} if original else {}
+def relative_drop(scores: Mapping[str, Mapping[str, float]], name: str) -> dict[str, float]:
+    """Which part of the original's score is lost at each condition; empty when there is no original, or it scores 0."""
+    original = scores.get("original", {}).get(name, 0.0)
+    return {condition: 1 - found[name] / original for condition, found in scores.items()} if original else {}
 
 
 def area(rows: Sequence[Mapping[str, Any]], score: str) -> float | None:

@@ -30,15 +30,9 @@ HYPOTHESES = ["a dog runs over the grass", "two men on a bench", "a child in a r
 
 
 @pytest.fixture(scope="module")
-def human(flickr8k_root):
+def human(human_captions):
     """The first caption of each of the 1,000 test photographs, and the other four."""
-    names = dict.fromkeys((flickr8k_root / "Flickr_8k.testImages.txt").read_text(encoding="utf-8").split())
-    captions = {name: [] for name in names}
-    for line in (flickr8k_root / "Flickr8k.token.txt").read_text(encoding="utf-8").splitlines():
-        name, caption = line.split("\t", 1)
-        if name[:-2] in captions:
-            captions[name[:-2]].append(caption)
-    return [first for first, *_ in captions.values()], [others for _, *others in captions.values()]
+    return [first for first, *_ in human_captions], [others for _, *others in human_captions]
 
 
 @pytest.fixture(scope="module")

@@ -32,24 +32,11 @@ Pair = tuple[Captions, References]
 
 
 @pytest.fixture(scope="module")
-def human(flickr8k_root) -> References:
-    """The five captions of each photograph."""
-    names = dict.fromkeys((flickr8k_root / "Flickr_8k.testImages.txt").read_text(encoding="utf-8").split())
-    captions = {name: [] for name in names}
-    for line in (flickr8k_root / "Flickr8k.token.txt").read_text(encoding="utf-8").splitlines():
-        name, caption = line.split("\t", 1)
-        if name[:-2] in captions:
-            captions[name[:-2]].append(caption)
-    assert [len(five) for five in captions.values()] == [5] * 1000
-    return list(captions.values())
-
-
-@pytest.fixture(scope="module")
-def sets(human) -> dict[str, Pair]:
+def sets(human_captions) -> dict[str, Pair]:
     return {
-        "longest": against_the_others(human, [max(range(5), key=lambda place: len(five[place])) for five in human]),
-        "first": against_the_others(human, [0] * len(human)),
-        "like a model's": (like_a_models(human[:400]), human[:400]),
+        "longest": against_the_others(human_captions, [max(range(5), key=lambda place: len(five[place])) for five in human_captions]),
+        "first": against_the_others(human_captions, [0] * len(human_captions)),
+        "like a model's": (like_a_models(human_captions[:400]), human_captions[:400]),
     }
 
 
@@ -78,25 +65,25 @@ def oracle_meteor():
     meteor.meteor_p.stderr.close()
 
 
-def against_the_others(human: References, places: Sequence[int]) -> Pair:
+def against_the_others(human_captions: References, places: Sequence[int]) -> Pair:
     """Of each photograph the caption in its place, and the other four."""
-    chosen = list(zip(human, places, strict=True))
+    chosen = list(zip(human_captions, places, strict=True))
     return [five[place] for five, place in chosen], [five[:place] + five[place + 1 :] for five, place in chosen]
 
 
-def like_a_models(human: References) -> Captions:
+def like_a_models(human_captions: References) -> Captions:
     """Generic captions, cut and repeated words, captions of other photographs, none at all, and some that are right."""
     generator = random.Random(0)
 
     def caption(photograph: int) -> str:
-        words = human[photograph][generator.randrange(5)].lower().split()
-        other = human[(photograph + generator.randrange(1, len(human))) % len(human)][0]
+        words = human_captions[photograph][generator.randrange(5)].lower().split()
+        other = human_captions[(photograph + generator.randrange(1, len(human_captions))) % len(human_captions)][0]
         cut = words[: generator.randint(1, 8)]
         candidates = {generator.choice(GENERIC): 3, " ".join(cut): 2, other: 1, " ".join(words): 1, "": 0.3}
         candidates |= {" ".join(words[:5] + 3 * words[5:8]): 2, " ".join([*cut, "and", *words]): 2}
         return generator.choices(list(candidates), weights=list(candidates.values()))[0]
 
-    return [caption(photograph) for photograph in range(len(human))]
+    return [caption(photograph) for photograph in range(len(human_captions))]
 
 
 def by_pycocoevalcap(meteor: Meteor, captions: Captions, references: References) -> dict[str, float]:
@@ -134,10 +121,10 @@ def test_the_captions_like_a_models_repeat_each_other_and_are_empty_at_times(set
     assert len(set(captions)) < 0.9 * len(captions)
 
 
-def test_human_captions_by_the_measure_of_soli(human):
+def test_human_captions_by_the_measure_of_soli(human_captions):
     """Over characters against one reference: twice the BLEU-4 of the standard, on average over which of the five is taken."""
     scores = []
     for place in range(5):
-        captions, references = against_the_others(human, [place] * len(human))
+        captions, references = against_the_others(human_captions, [place] * len(human_captions))
         scores.append(CaptionScorer(references, ["charBLEU"]).score(captions)["charBLEU-4"])
     assert np.mean(scores) == pytest.approx(0.41, abs=0.01)

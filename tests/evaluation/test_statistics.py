@@ -51,15 +51,10 @@ def meteor():
 
 
 @pytest.fixture(scope="module")
-def human(flickr8k_root):
+def human(human_captions):
     """The first caption of 150 of the test photographs, and the other four, as words joined by spaces; each tenth is one of the four."""
-    names = dict.fromkeys((flickr8k_root / "Flickr_8k.testImages.txt").read_text(encoding="utf-8").split()[:150])
-    captions = {name: [] for name in names}
-    for line in (flickr8k_root / "Flickr8k.token.txt").read_text(encoding="utf-8").splitlines():
-        name, caption = line.split("\t", 1)
-        if name[:-2] in captions:
-            captions[name[:-2]].append(" ".join(tokenize(caption)))
-    return [(others[2] if index % 10 == 0 else first, others) for index, (first, *others) in enumerate(captions.values())]
+    captions = [[" ".join(tokenize(caption)) for caption in five] for five in human_captions[:150]]
+    return [(others[2] if index % 10 == 0 else first, others) for index, (first, *others) in enumerate(captions)]
 
 
 def random_statistics(num_photographs: int = 30) -> Statistics:
