@@ -122,6 +122,15 @@ class Decoder(Protocol):
     def select(self, state: Any, images: Tensor) -> Any: ...
 
 
+class TextEncoder(Protocol):
+    """Captions to vectors: `(tokens (M, T), is_word (M, T) bool) -> (M, output_dim)`. `is_word` is false for padding, which comes last and may
+    be no token at all (an id below 0); every caption has a token at least, and what stands in the padding changes nothing."""
+
+    output_dim: int
+
+    def __call__(self, tokens: Tensor, is_word: Tensor) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Which embeddings a contrastive loss compares: the weights of the pairs, `same` and `different`, both (B, B).

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from soli.datasets import read_photograph, upright_rgb
+from soli.datasets import pad, read_photograph, upright_rgb
 from soli.degradations import Degradation, Frame, Framing, parse, render
 from soli.embedding import Embedding
 from soli.generation import generate
 from soli.interfaces import Decoder, Encoder, SoliError, Tokenizer
+from soli.matching import Matcher
 
 Photograph = str | PathLike | Image.Image | np.ndarray
 
@@ -27,6 +28,8 @@ class Output(NamedTuple):
     embeddings: Tensor | None  # (N, E) or (N, L, E)
     logits: Tensor | None  # (M, C, T, K), of the M captioned images
     attention: Tensor | None  # (M, C, T, L)
+    joint_images: Tensor | None = None  # (M', E), of the M' matched images
+    joint_captions: Tensor | None = None  # (B, C, E), zeros where a photograph has fewer captions
 
 
 class Captioner(nn.Module):
@@ -41,8 +44,9 @@ class Captioner(nn.Module):
         reference_side: int | None = None,
         projector: Embedding | None = None,
         generation: Mapping[str, Any] | None = None,
+        matcher: Matcher | None = None,
     ):
-        """`projector` None: features averaged over the grid, as in SOLI. `mode` and `reference_side` say what the name of a condition means
+        """`projector` None: features averaged over the grid, as in SOLI. `matcher` None: photographs and captions are not compared. `mode` and `reference_side` say what the name of a condition means
         here, as in `soli.degradations.parse`. `generation`: options of GenerationOptions that `caption` takes where it is given none.
 
         Raises SoliError when the decoder's output does not have a place for every token.
@@ -54,6 +58,7 @@ class Captioner(nn.Module):
             )
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
         self.projector = Embedding(encoder.feature_dim) if projector is None else projector
+        self.matcher = matcher
         self.mode, self.reference_side = mode, reference_side
         self.generation = dict(generation or {})
         self.framing = Framing(encoder.input_size, encoder.framing)
@@ -63,19 +68,30 @@ class Captioner(nn.Module):
         return next(self.parameters()).device
 
     def forward(
-        self, images: Tensor, tokens: Tensor | None = None, captioned: slice = slice(None), embed: bool = True, attend: bool = True
+        self,
+        inputs: Tensor,
+        tokens: Tensor | None = None,
+        captioned: slice = slice(None),
+        embed: bool = True,
+        attend: bool = True,
+        sentences: Tensor | None = None,
+        matched: slice = slice(None),
     ) -> Output:
-        """One encoder pass over `images` (N, 3, S, S) for everything: embeddings, and teacher-forced captions of the M `captioned` of them.
+        """One encoder pass over `inputs` for everything: images (N, 3, S, S), or features (N, L, D) that the encoder made before.
 
-        `tokens` (M, C, T) are what the decoder reads; None: no captions. `attend` asks for its attention too.
+        `tokens` (M, C, T) are what the decoder reads of the M `captioned` images; None: no captions. `attend` asks for its attention too.
+        `sentences` (B, C, T) are whole captions for the matcher, which compares them with the `matched` images; None: no matching.
         """
-        features = self.encoder(images)  # (N, L, D)
+        features = inputs if inputs.dim() == 3 else self.encoder(inputs)  # (N, L, D)
         embeddings = self.projector(features) if embed else None
-        if tokens is None:
-            return Output(embeddings, None, None)
-        if attend:
-            return Output(embeddings, *self.decoder(features[captioned], tokens, return_attention=True))
-        return Output(embeddings, self.decoder(features[captioned], tokens), None)
+        logits = attention = joint_images = joint_captions = None
+        if tokens is not None:
+            answer = self.decoder(features[captioned], tokens, return_attention=attend)
+            logits, attention = answer if attend else (answer, None)
+        if sentences is not None:
+            joint_images = self.matcher.images(features[matched])
+            joint_captions = self.matcher.captions(sentences, sentences != self.tokenizer.pad_id)
+        return Output(embeddings, logits, attention, joint_images, joint_captions)
 
     def render(self, photographs: Sequence[Tensor], degradations: Sequence[Degradation], frames: Sequence[Frame] | None = None) -> Tensor:
         """uint8 photographs (3, Hi, Wi) of any sizes, degraded and framed each in its own way -> the encoder's input (N, 3, S, S)."""
@@ -102,6 +118,41 @@ class Captioner(nn.Module):
         """Features (N, L, D) -> embeddings (N, E): what the contrastive term compares, averaged over places if it compares those."""
         embeddings = self.projector(features.float())
         return embeddings.mean(1) if pooled and embeddings.dim() == 3 else embeddings
+
+    @torch.inference_mode()
+    def match(
+        self, images: Iterable[Photograph], captions: Sequence[str], condition: str | Degradation | None = None, batch_size: int = 32
+    ) -> Tensor:
+        """How well each photograph and each caption go together, cosines in the joint space (N, M): `rank_metrics` takes them.
+
+        The photographs are degraded by `condition` first, if given. Raises SoliError for a captioner that was not trained to match.
+        """
+        self.check_matches()
+        with evaluating(self):
+            places = [self.matcher.images(self.encoder(inputs)).cpu() for inputs in self.inputs(images, condition, batch_size)]
+            return torch.cat(places) @ self.joint_captions(captions).T
+
+    @torch.inference_mode()
+    def joint_captions(self, captions: Sequence[str], max_tokens: int | None = None, batch_size: int = 512) -> Tensor:
+        """The places of captions in the joint space (M, E), each cut to `max_tokens` tokens (start and end included; None: not cut).
+
+        Raises SoliError for a captioner that was not trained to match, and for no caption at all.
+        """
+        self.check_matches()
+        if isinstance(captions, str) or not captions:
+            raise SoliError("Give a list of captions, one at least.")
+        ids = [self.tokenizer.encode(caption, max_tokens) for caption in captions]
+        with evaluating(self):
+            places = []
+            for first in range(0, len(ids), batch_size):
+                tokens = pad([ids[first : first + batch_size]], self.tokenizer.pad_id)[0].to(self.device)
+                places.append(self.matcher.captions(tokens, tokens != self.tokenizer.pad_id).float().cpu())
+        return torch.cat(places)
+
+    def check_matches(self) -> None:
+        """Raises SoliError for a captioner that was not trained to match photographs and captions."""
+        if self.matcher is None:
+            raise SoliError("This model was not trained to match photographs and captions: train one with variant=vse_plus_plus.")
 
     @torch.inference_mode()
     def caption(

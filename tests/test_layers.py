@@ -28,9 +28,9 @@ COMMANDS = {
     "compared_runs",
 }
 VERBS = {"training", "evaluation"}
-COMPOSITION = {"model", "generation", "embedding", "bridge"}
-FAMILIES = {"datasets", "degradations", "encoders", "decoders", "losses", "negatives"}
-WORDS = {"interfaces", "vocabulary", "byte_pairs", "hub", "tokenization", "spelling", "version"}
+COMPOSITION = {"model", "generation", "embedding", "matching", "feature_cache", "bridge"}
+FAMILIES = {"datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives"}
+WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)
 
 VAGUE_MODULES = {"base", "common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}

@@ -15,7 +15,7 @@ from soli.interfaces import SoliError
 from soli.spelling import nearest
 
 # The families of parts. Other code of soli writes files, which the config in a stranger's run folder must not reach.
-FAMILIES = ("datasets", "degradations", "encoders", "decoders", "losses", "negatives")
+FAMILIES = ("datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives")
 
 
 def build(node: Mapping[str, Any], **extra: Any) -> Any:

@@ -1,6 +1,6 @@
 """Photographs with captions: the readers, the toy data, the checks, and the batches that training iterates over."""
 
-from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order
+from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order, pad
 from soli.datasets.flickr8k import Flickr8kDataset
 from soli.datasets.folder import FolderDataset
 from soli.datasets.images import check_photographs, read_photograph, upright_rgb
@@ -20,6 +20,7 @@ __all__ = [
     "collate",
     "epoch_order",
     "find_leaks",
+    "pad",
     "read_photograph",
     "upright_rgb",
 ]
