@@ -1,0 +1,43 @@
+"""What may go wrong with a folder that several processes write to: it is full, it is forbidden, another is at work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soli.interfaces import SoliError
+
+LOCK = "lock"
+
+
+@contextmanager
+def reporting(path: Path) -> Iterator[None]:
+    """Turns an OSError into a SoliError that says what to do about it."""
+    try:
+        yield
+    except OSError as reason:
+        raise SoliError(
+            f"The feature cache cannot use {path}: {reason.strerror or reason}. Free some space there, or give another folder; "
+            "what is in it already is kept."
+        ) from reason
+
+
+@contextmanager
+def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Makes the folder, and waits until no other process computes features in it. A process that dies gives up its lock.
+
+    Raises SoliError for a folder that cannot be made.
+    """
+    import fcntl  # Windows has none
+
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "wb")  # noqa: SIM115 - the next line closes it
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another process computes features in {folder}: waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
