@@ -1,7 +1,6 @@
 """Decoders: features to words."""
 
 from soli.decoders.attention_lstm import AttentionLSTM
-from soli.decoders.glove import load_glove
 from soli.decoders.gpt2 import GPT2Decoder
 
-__all__ = ["AttentionLSTM", "GPT2Decoder", "load_glove"]
+__all__ = ["AttentionLSTM", "GPT2Decoder"]

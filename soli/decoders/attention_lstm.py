@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from soli.decoders.additive_attention import additive_scores, exponentials
-from soli.decoders.glove import load_glove
+from soli.glove import load_glove
 from soli.interfaces import SoliError
 
 
@@ -70,7 +70,7 @@ class AttentionLSTM(nn.Module):
         nn.init.uniform_(self.output.weight, -0.1, 0.1)  # the first loss is close to log K
         self.glove_coverage: float | None = None
         if glove is not None:
-            vectors, self.glove_coverage = load_glove(glove, tuple(vocabulary), embedding_dim)
+            vectors, self.glove_coverage = load_glove(glove, tuple(vocabulary), embedding_dim, "decoder.glove", "decoder.embedding_dim")
             self.embedding.weight.data.copy_(vectors)
         self.tune_embeddings = tune_embeddings
 

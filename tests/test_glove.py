@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from soli.decoders import load_glove
+from soli.glove import load_glove
 from soli.interfaces import SoliError
 
 
@@ -42,22 +42,22 @@ def test_the_made_up_vectors_are_the_same_every_time(glove):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["dog 1 2 3 4", "cat 1 2 3 4"], r"width 4.*embedding_dim=3"),
+        (["dog 1 2 3 4", "cat 1 2 3 4"], r"width 4.*decoder\.embedding_dim=3: set decoder\.embedding_dim=4"),
         (["dog 1 2 3", "cat 1 2"], r"line 2"),
         (["dog 1 2 3", "cat 1 two 3"], r"line 2"),
         (["cow 1 2 3"], r"none of the 2 words"),
     ],
 )
 def test_a_file_that_does_not_fit_says_why(glove, lines, message):
-    with pytest.raises(SoliError, match=message):
-        load_glove(glove(*lines), ("dog", "cat"), width=3)
+    with pytest.raises(SoliError, match=rf"^decoder\.glove=.*{message}"):
+        load_glove(glove(*lines), ("dog", "cat"), 3, "decoder.glove", "decoder.embedding_dim")
 
 
 def test_a_missing_file_and_another_encoding_are_named(tmp_path, glove):
-    with pytest.raises(SoliError, match="nowhere.txt"):
-        load_glove(tmp_path / "nowhere.txt", ("dog",), 3)
-    with pytest.raises(SoliError, match="UTF-8"):
-        load_glove(glove("caf\u00e9 1 2 3", encoding="latin-1"), ("dog",), 3)
+    with pytest.raises(SoliError, match=r"^text_encoder\.glove=.*nowhere\.txt"):
+        load_glove(tmp_path / "nowhere.txt", ("dog",), 3, "text_encoder.glove", "text_encoder.word_dim")
+    with pytest.raises(SoliError, match=r"^text_encoder\.glove=.*UTF-8"):
+        load_glove(glove("caf\u00e9 1 2 3", encoding="latin-1"), ("dog",), 3, "text_encoder.glove", "text_encoder.word_dim")
 
 
 def test_the_real_file_covers_captions(weights_root):
