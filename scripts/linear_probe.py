@@ -4,7 +4,7 @@ python scripts/linear_probe.py --words dog dogs -- encoder=vit_tiny encoder.weig
 
 As many photographs with one of the words as without, half of each to fit on and half held out. The features are the first one (a ViT's
 class token) beside the mean of all, standardised; a logistic regression with a ridge of 1e-3 is fitted on them, on originals for the first
-column, on copies of the same condition for the second.
+column, on copies of the same condition for the second. With --cache the encoder's features are kept, as float16, for the next time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ from tqdm import tqdm
 
 import soli
 from soli.configuration import build
+from soli.datasets import CaptionedImages
+from soli.decoders import AttentionLSTM
 from soli.degradations import Degradation, Framing, parse, render
+from soli.feature_cache import FeatureCache
 from soli.interfaces import SoliError
+from soli.model import Captioner
 from soli.runs import build_dataset, read_config
 from soli.tokenization import tokenize
+from soli.vocabulary import Vocabulary
 
 
 def main() -> None:
@@ -33,6 +38,7 @@ def main() -> None:
     parser.add_argument("--conditions", nargs="+", default=["R0.1S50"], help="besides original")
     parser.add_argument("--photographs", type=int, default=2400, help="with and without the words, together")
     parser.add_argument("--run", type=Path, help="a run folder, whose encoder and dataset are taken; overrides are not")
+    parser.add_argument("--cache", type=Path, help="a folder in which features are kept: what is there is not encoded again")
     parser.add_argument("overrides", nargs="*", help="of soli.train's config: encoder and dataset")
     given = parser.parse_args()
     config = OmegaConf.create(read_config(given.run)) if given.run else soli.compose(given.overrides)
@@ -46,10 +52,13 @@ def main() -> None:
     }
     examples, labels = balanced(dataset, given.words, given.photographs)
     torch.manual_seed(config.seed)
-    encoder = soli.load(given.run).encoder if given.run else build(config["encoder"]).eval()
+    model = soli.load(given.run) if given.run else untrained(build(config["encoder"]), examples)
     if not given.run and not config.encoder.get("weights"):
         print("The encoder's weights are random: give encoder.weights, or --run.", file=sys.stderr)
-    features = {name: encode(encoder, dataset, examples, degradation) for name, degradation in conditions.items()}
+    if given.cache:
+        features = cached(given.cache, model, dataset, examples, conditions)
+    else:
+        features = {name: encode(model.encoder, dataset, examples, degradation) for name, degradation in conditions.items()}
     print(f"{len(examples)} photographs, half with {' or '.join(given.words)}; accuracy on the {len(examples) // 2} that were held out")
     print(f"{'condition':20}{'fitted on originals':>22}{'fitted on its own':>20}")
     first = features["original"]
@@ -81,9 +90,33 @@ def encode(encoder, dataset, examples: list, degradation: Degradation) -> torch.
     for first in tqdm(range(0, len(examples), 32), desc=degradation.spec):
         images = [torch.from_numpy(dataset.read_image(example).transpose(2, 0, 1).copy()) for example in examples[first : first + 32]]
         frames = [framing.frame(*image.shape[1:]) for image in images]
-        features = encoder(render(images, [degradation] * len(images), frames))
-        rows.append(torch.cat([features[:, 0], features.mean(1)], dim=-1))
+        rows.append(pooled(encoder(render(images, [degradation] * len(images), frames))))
     return torch.cat(rows)
+
+
+def cached(folder: Path, model: Captioner, dataset, examples: list, conditions: dict[str, Degradation]) -> dict[str, torch.Tensor]:
+    """As `encode` of each condition, from the features that `folder` keeps."""
+    data = CaptionedImages(dataset, dataset.splits[0], model.tokenizer)
+    data.examples = examples
+    cache = FeatureCache(folder, model, say=lambda sentence: print(sentence, file=sys.stderr))
+    cache.ensure(data, list(conditions.values()))
+    batches = [examples[first : first + 32] for first in range(0, len(examples), 32)]
+    return {
+        name: torch.cat([pooled(cache.features(batch, [degradation] * len(batch))) for batch in batches])
+        for name, degradation in conditions.items()
+    }
+
+
+def pooled(features: torch.Tensor) -> torch.Tensor:
+    """The first of the features (n, L, D) beside their mean, (n, 2 * D)."""
+    return torch.cat([features[:, 0], features.mean(1)], dim=-1)
+
+
+def untrained(encoder, examples: list) -> Captioner:
+    """A captioner around an encoder, as a cache takes it; nobody asks for its captions."""
+    words = Vocabulary.build(caption for example in examples for caption in example.captions)
+    decoder = AttentionLSTM(encoder.feature_dim, words.words, embedding_dim=1, hidden_dim=1, attention_dim=1)
+    return Captioner(encoder, decoder, words).eval()
 
 
 def accuracy(fitted: torch.Tensor, tested: torch.Tensor, labels: torch.Tensor) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from soli.encoders import TinyEncoder
 from soli.interfaces import SoliError
 from tests.test_commands import trained  # noqa: F401 - a fixture
 
@@ -46,6 +47,21 @@ def test_the_encoder_of_a_run_is_probed_with_its_dataset(probe, trained):  # noq
     assert list(accuracies(table)) == ["original", "R0.1S50", "R0.05S1"] and table.startswith("12 photographs, half with circle")
     with pytest.raises(SoliError, match="leave out dataset=toy"):
         probe("--run", str(trained), "--", "dataset=toy")
+
+
+def test_with_a_cache_the_second_run_prints_the_same_and_encodes_nothing(probe, tmp_path, monkeypatch):
+    arguments = ["--words", "circle", "--photographs", "20"]
+    overrides = ["encoder=tiny", *TOY]
+    calls = []
+    forward = TinyEncoder.forward
+    monkeypatch.setattr(TinyEncoder, "forward", lambda encoder, images: calls.append(len(images)) or forward(encoder, images))
+    without = accuracies(probe(*arguments, "--", *overrides))
+    assert sum(calls) == 40
+    first = probe(*arguments, "--cache", str(tmp_path), "--", *overrides)
+    assert sum(calls) == 40 + 1 + 40  # one image says how many features there are
+    assert probe(*arguments, "--cache", str(tmp_path), "--", *overrides) == first and sum(calls) == 81
+    found = accuracies(first)  # of features in float16: one of the 10 held out may change sides
+    assert found.keys() == without.keys() and all(found[name] == pytest.approx(without[name], abs=0.101) for name in found)
 
 
 @pytest.mark.parametrize(
