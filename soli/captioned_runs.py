@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,11 @@ from soli.evaluation.cost import measure_cost, training_cost
 from soli.evaluation.diagnostics import diagnose
 from soli.evaluation.journal import Journal
 from soli.evaluation.ladder import climb
+from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.model import Captioner
 from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, read_config, versions
+from soli.starting import starts_trained
 from soli.training.checkpoint import read_progress
 from soli.training.settings import GenerationSettings
 
@@ -45,6 +47,7 @@ class Plan:
     def of(cls, folder: Path, config: DictConfig, key: str = "run") -> Plan:
         """The config of soli.evaluate applied to a run. Raises SoliError for what the run or its data do not have."""
         trained = read_config(folder, key)
+        check_learnt(folder, trained, chosen_metrics(config.metrics))
         dataset = build_dataset(trained, **config.dataset)
         if config.split not in dataset.splits:
             raise SoliError(f"split={config.split} is not a split of {dataset.name}: choose one of {', '.join(dataset.splits)}.")
@@ -110,6 +113,27 @@ class CaptionedRun:
             captions = {name: of_condition[index] for name, of_condition in self.captions.items()}
             lines.append(json.dumps({"image": example.image_id, "captions": captions, "references": example.captions}, ensure_ascii=False))
         return "\n".join(lines) + "\n"
+
+
+def check_learnt(folder: Path, trained: Mapping[str, Any], metrics: Sequence[str]) -> None:
+    """Raises SoliError for a run whose config says that it has not learnt what the metrics are about."""
+    if metrics == RETRIEVAL and not learns(trained, "matching"):
+        raise SoliError(
+            f"{folder} was not trained to match photographs and captions, which metrics=retrieval is about: train a run with "
+            "variant=vse_plus_plus, or leave metrics out to score captions."
+        )
+    if metrics != RETRIEVAL and not has_learnt_captions(trained):
+        raise SoliError(f"{folder} has learnt no captions: give metrics=retrieval.")
+
+
+def has_learnt_captions(trained: Mapping[str, Any]) -> bool:
+    """Whether the run of this config learns captions, or starts from a captioner that may have."""
+    return learns(trained, "caption") or starts_trained(trained)
+
+
+def learns(trained: Mapping[str, Any], loss: str) -> bool:
+    """Whether any phase of a run's config has this loss, with a weight above 0."""
+    return any((phase["losses"].get(loss) or 0) > 0 for phase in trained["variant"]["phases"].values())
 
 
 def load_model(plan: Plan, config: DictConfig) -> tuple[Captioner, CaptionedImages]:

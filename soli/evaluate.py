@@ -1,4 +1,4 @@
-"""python -m soli.evaluate run=<run> [overrides]: scores a run's captions at every condition of the ladder; runs=[...] compares."""
+"""python -m soli.evaluate run=<run> [overrides]: scores captions, or retrieval, at every condition of the ladder; runs=[...] compares."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from soli.captioned_runs import Plan, digest, find_captions
-from soli.compared_runs import check_alike, compare_runs, comparison_rows, cost_rows, groups_of
+from soli.captioned_runs import CaptionedRun, Plan, find_captions
+from soli.compared_runs import compare_runs, comparison_rows, cost_rows
 from soli.configuration import command
 from soli.evaluation import CaptionScorer
 from soli.evaluation.paper import CAUTION, beside_paper
-from soli.evaluation.presets import chosen_metrics
+from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.evaluation.tables import text_table
 from soli.evaluation.writing import write_whole
 from soli.interfaces import SoliError
+from soli.retrieved_runs import (
+    HEADLINES,
+    RankedRun,
+    RetrievalPlan,
+    compare_retrieval,
+    find_ranks,
+    score_ranks,
+    score_retrieval,
+    tables_of_directions,
+)
 from soli.runs import runtime_settings
 from soli.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
+from soli.several_runs import Runs, Several, output_folder
 
 
 @command("evaluate")
@@ -32,18 +44,22 @@ def main(config: DictConfig) -> None:
     if config.gallery < 0:
         raise SoliError(f"gallery={config.gallery} must be at least 0 (0: no photographs in the report).")
     metrics = chosen_metrics(config.metrics)
+    if config.fold_size is not None and metrics != RETRIEVAL:
+        raise SoliError(f"fold_size={config.fold_size} is for metrics=retrieval: leave it out, or give that.")
     runtime_settings(config)
     warnings.filterwarnings("ignore", message=".* is not reported")  # said below, without a line of code
     if config.run is not None:
-        _evaluate_one(Path(config.run), config, metrics)
+        evaluate_one = _retrieve_one if metrics == RETRIEVAL else _evaluate_one
+        evaluate_one(Path(config.run), config, metrics)
     else:
-        _evaluate_several(OmegaConf.to_container(config.runs), config, metrics)
+        compare = _retrieve_several if metrics == RETRIEVAL else _evaluate_several
+        compare(OmegaConf.to_container(config.runs), config, metrics)
 
 
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = Plan.of(folder, config)
-    output = _folder(config.output or plan.folder / "evaluation" / config.split)
-    _say_what_is_replaced(plan, output)
+    output = output_folder(config.output or plan.folder / "evaluation" / config.split)
+    _say_what_is_replaced(plan, output / "metrics.json")
     with _scorer(plan, metrics) as scorer:
         _check_any(scorer)
         scored = score_run(plan, config, scorer, output)
@@ -66,56 +82,56 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
 
 
-def _evaluate_several(runs: Sequence[str] | Mapping[str, Sequence[str]], config: DictConfig, metrics: Sequence[str]) -> None:
+def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
+    plan = RetrievalPlan.of(folder, config)
+    output = output_folder(config.output or plan.folder / "evaluation" / config.split)
+    _say_what_is_replaced(plan, output / "retrieval.json")
+    results = score_retrieval(plan, config, output).results
+    print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
+    print(f"Protocol: {results['protocol']}\nThe tables, the scores and the ranks are in {output}")
+
+
+def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
-    given = _flat(runs)
-    plans = {run: Plan.of(Path(run), config, "runs") for run in given}
-    check_alike(list(plans.values()), metrics)
-    groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
-    shared = _folder(config.output or Path(given[0]).parent / "comparison" / config.split)  # by comparisons of the same runs
-    output = shared if config.output else shared / "_vs_".join(groups).replace("/", "_")
-    output.mkdir(parents=True, exist_ok=True)
-    scored: dict[str, ScoredRun] = {}
-    with _scorer(plans[given[0]], metrics) as scorer:
+    several = Several.of(runs, config, metrics)
+    with _scorer(next(iter(several.plans.values())), metrics) as scorer:
         _check_any(scorer)
-        for number, (run, plan) in enumerate(plans.items(), start=1):
-            here = shared / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
-            found = find_captions(plan, plan.folder / "evaluation" / config.split) or find_captions(plan, here)
-            print(f"Run {number} of {len(plans)}, {run}: " + ("its evaluation is there already" if found else "evaluating"), flush=True)
-            scored[run] = score_found(plan, config, scorer, found) if found else score_run(plan, config, scorer, here)
+
+        def score(plan: Plan, found: CaptionedRun | None, here: Path) -> ScoredRun:
+            return score_found(plan, config, scorer, found) if found else score_run(plan, config, scorer, here)
+
+        variants = several.evaluated(find_captions, score)
         unavailable = list(scorer.unavailable.values())
-    variants = {name: [scored[run] for run in members] for name, members in groups.items()}
     comparison = compare_runs(variants)
-    score = comparison["headline"]
-    tables = [comparison_rows(comparison, score), cost_rows(comparison, score)]
-    write_whole(output / "comparison.json", json.dumps(comparison, indent=2, allow_nan=False))
-    write_tables(output / "comparison", tables, comparison["protocol"])
-    print(f"{text_table(tables[0])}\n\n{text_table(tables[1])}")
-    for name, members in groups.items() if not isinstance(runs, Mapping) else ():
-        if len(members) > 1:
-            print(f"{name} is {', '.join(members)}, which differ in nothing but the seed and the like.")
-    print("Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds.")
+    headline = comparison["headline"]
+    tables = [comparison_rows(comparison, headline), cost_rows(comparison, headline)]
+    _write_comparison(several.output / "comparison", comparison, tables)
+    several.say(runs)
     for sentence in unavailable:
         print(sentence)
     if config.compare == "paper":
         _print_paper(variants)
-    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {output}")
+    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
 
 
-def _flat(runs: Sequence[str] | Mapping[str, Sequence[str]]) -> list[str]:
-    """All runs. Raises SoliError for a variant without runs, a run given twice, and fewer than two."""
-    groups = runs if isinstance(runs, Mapping) else {"runs": runs}
-    empty = [name for name, members in groups.items() if not members]
-    if empty:
-        raise SoliError(f"runs: {', '.join(empty)} has no run. Give at least one for each variant.")
-    given = [run for members in groups.values() for run in members]
-    folders = [Path(run).resolve() for run in given]
-    twice = sorted({run for run, folder in zip(given, folders, strict=True) if folders.count(folder) > 1})
-    if twice:
-        raise SoliError(f"runs has {', '.join(twice)} more than once: give every run once.")
-    if len(given) < 2:
-        raise SoliError(f"runs has only {given[0]}: give two at least, or run=<folder> for one.")
-    return given
+def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
+    """As `_evaluate_several`."""
+    several = Several.of(runs, config, metrics, RetrievalPlan)
+
+    def score(plan: RetrievalPlan, found: RankedRun | None, here: Path) -> ScoredRun:
+        return score_ranks(plan, found) if found else score_retrieval(plan, config, here)
+
+    comparison = compare_retrieval(several.evaluated(find_ranks, score))
+    _write_comparison(several.output / "retrieval_comparison", comparison, [comparison_rows(comparison, name) for name in HEADLINES])
+    several.say(runs)
+    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
+
+
+def _write_comparison(path: Path, comparison: Mapping[str, Any], tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """As <path>.json, .csv, .md and .tex, and the tables on the screen."""
+    write_whole(path.with_suffix(".json"), json.dumps(comparison, indent=2, allow_nan=False))
+    write_tables(path, tables, comparison["protocol"])
+    print("\n\n".join(map(text_table, tables)))
 
 
 def _check_any(scorer: CaptionScorer) -> None:
@@ -124,22 +140,16 @@ def _check_any(scorer: CaptionScorer) -> None:
         raise SoliError(f"There would be no score: {' '.join(scorer.unavailable.values())}")
 
 
-def _say_what_is_replaced(plan: Plan, output: Path) -> None:
-    """An evaluation of something else in the folder is named; one that cannot be read is replaced without a word."""
+def _say_what_is_replaced(plan: Plan, path: Path) -> None:
+    """An evaluation of something else at `path` is named; one that cannot be read is replaced without a word."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        before = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+        before = json.loads(path.read_text(encoding="utf-8"))
         if before["origin"] != plan.origin:
-            print(f"This replaces the evaluation in {output} ({before['protocol']}); output=<folder> keeps it.")
+            print(f"This replaces the evaluation in {path.parent} ({before['protocol']}); output=<folder> keeps it.")
 
 
 def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
     return CaptionScorer([list(example.captions) for example in plan.examples], metrics=metrics)
-
-
-def _folder(output: str | Path) -> Path:
-    if Path(output).exists() and not Path(output).is_dir():
-        raise SoliError(f"output={output} is a file: give a folder, new or of an earlier evaluation.")
-    return Path(output)
 
 
 def _print_paper(variants: Mapping[str, Sequence[ScoredRun]]) -> None:

@@ -26,6 +26,8 @@ COMMANDS = {
     "captioned_runs",
     "scored_runs",
     "compared_runs",
+    "retrieved_runs",
+    "several_runs",
 }
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "embedding", "matching", "feature_cache", "bridge"}

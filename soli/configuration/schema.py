@@ -108,6 +108,7 @@ class EvaluateConfig:
     checkpoint: Literal["best", "last"]
     conditions: list[str] | None
     metrics: str | list[str]
+    fold_size: int | None
     compare: Literal["paper"] | None
     cost: bool
     report: bool

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +13,24 @@ from soli.interfaces import SoliError
 
 RECALLS = (1, 5, 10)
 COMPARED = 2**24  # similarities looked at together
+ROWS = 4096  # captions whose own images are looked up together
 COUNT = torch.int32  # torch adds up truth values ten times as fast in it as in int64
 
+Owner = Sequence[int] | Tensor | np.ndarray
 
-def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Sequence[int] | Tensor | np.ndarray) -> dict[str, float]:
+
+class Ranks(NamedTuple):
+    """From 0: of N images among M captions, that of their best caption (N,); of the captions among the images, that of their image (M,)."""
+
+    images: Tensor
+    captions: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        """The scores of `rank_metrics`."""
+        return _summary("i2t", self.images) | _summary("t2i", self.captions) | {"rsum": _rsum(*self)}
+
+
+def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Owner) -> dict[str, float]:
     """Similarities (N images, M captions), and which image (0 to N - 1) each caption is of (M,) -> scores of both directions.
 
     `i2t_R@1`, `_R@5`, `_R@10`: the share of images that have one of their captions among the k most similar ones; `t2i_R@k`: the share of
@@ -28,17 +43,64 @@ def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Sequence[int
     scores = torch.as_tensor(similarity)
     owner = torch.as_tensor(image_of_caption, device=scores.device)
     _check(scores, owner)
-    num_images, num_captions = scores.shape
-    own = scores[owner, torch.arange(num_captions, device=scores.device)]  # (M,)
-    best = torch.full((num_images,), -torch.inf, dtype=scores.dtype, device=scores.device).scatter_reduce(0, owner, own, "amax")
-    by_image, by_caption = (torch.zeros(size, dtype=COUNT, device=scores.device) for size in scores.shape)
-    rows = max(1, COMPARED // num_captions)
+    own = scores[owner, torch.arange(len(owner), device=scores.device)]
+    return _count(own, owner, len(scores), lambda rows: scores[rows]).metrics()
+
+
+def rank(images: Tensor, captions: Tensor, image_of_caption: Owner) -> Ranks:
+    """Embeddings of images (N, E) and captions (M, E) -> their ranks by inner products, as `rank_metrics` counts them.
+
+    Products are in float64, rounded to float32: so they do not depend on how many are computed together, and what is equal in truth is
+    equal. Never are all N x M of them in memory. On the device of the embeddings.
+
+    Raises SoliError for shapes that do not fit, for embeddings that are not finite, and for images without a caption.
+    """
+    owner = torch.as_tensor(image_of_caption, device=images.device)
+    check_embeddings(images, captions, owner)
+    own = torch.cat([_products(images, some, of) for some, of in zip(captions.split(ROWS), owner.split(ROWS), strict=True)])
+    columns = captions.double().T
+
+    def block(rows: slice) -> Tensor:
+        some = (images[rows].double() @ columns).float()
+        (inside,) = torch.where((owner >= rows.start) & (owner < rows.stop))
+        some[owner[inside] - rows.start, inside] = own[inside]  # the very same numbers, should another order of adding up round otherwise
+        return some
+
+    return _count(own, owner, len(images), block)
+
+
+def _products(images: Tensor, captions: Tensor, owner: Tensor) -> Tensor:
+    """Of each caption (M, E) with its image, (M,)."""
+    return (images[owner].double() * captions.double()).sum(1).float()
+
+
+def _count(own: Tensor, owner: Tensor, num_images: int, block: Callable[[slice], Tensor]) -> Ranks:
+    """Ranks from the similarity `own` (M,) of each caption to its image; `block` gives the similarities (R, M) of R images."""
+    best = torch.full((num_images,), -torch.inf, dtype=own.dtype, device=own.device).scatter_reduce(0, owner, own, "amax")
+    by_image, by_caption = (torch.zeros(size, dtype=COUNT, device=own.device) for size in (num_images, len(own)))
+    rows = max(1, COMPARED // len(own))
     for first in range(0, num_images, rows):
-        some = scores[first : first + rows]
-        by_image[first : first + rows] = (some >= best[first : first + rows, None]).sum(1, dtype=COUNT)
+        here = slice(first, min(first + rows, num_images))
+        some = block(here)
+        by_image[here] = (some >= best[here, None]).sum(1, dtype=COUNT)
         by_caption += (some >= own).sum(0, dtype=COUNT)
     equal = torch.zeros_like(by_image).scatter_add(0, owner, (own == best[owner]).to(COUNT))  # the image's own captions do not count
-    return _summary("i2t", by_image - equal) | _summary("t2i", by_caption - 1) | {"rsum": _rsum(by_image - equal, by_caption - 1)}
+    return Ranks(by_image - equal, by_caption - 1)
+
+
+def check_embeddings(images: Tensor, captions: Tensor, owner: Tensor) -> None:
+    """Raises SoliError as `rank` does."""
+    if images.dim() != 2 or captions.dim() != 2 or images.shape[1] != captions.shape[1] or owner.shape != captions.shape[:1]:
+        raise SoliError(
+            f"images have the shape {tuple(images.shape)}, captions {tuple(captions.shape)}, image_of_caption {tuple(owner.shape)}: "
+            "give embeddings (images, width) and (captions, width), and one image for each caption."
+        )
+    _check_owner(owner, len(images))
+    for name, embeddings in (("images", images), ("captions", captions)):
+        if not embeddings.is_floating_point() or not embeddings.isfinite().all():
+            raise SoliError(
+                f"The embeddings of {name} have NaN or infinite entries, or are of type {embeddings.dtype}: give finite floats."
+            )
 
 
 def _check(scores: Tensor, owner: Tensor) -> None:
@@ -47,15 +109,21 @@ def _check(scores: Tensor, owner: Tensor) -> None:
             f"similarity has the shape {tuple(scores.shape)} and type {scores.dtype}, image_of_caption the shape {tuple(owner.shape)}: "
             "give floats (images, captions) and one image for each caption."
         )
-    if owner.is_floating_point() or owner.dtype == torch.bool or not scores.numel():
-        raise SoliError(f"image_of_caption of type {owner.dtype} for {tuple(scores.shape)} similarities: give whole numbers, one at least.")
-    if owner.min() < 0 or owner.max() >= len(scores):
-        raise SoliError(f"image_of_caption names images {int(owner.min())} to {int(owner.max())}: there are 0 to {len(scores) - 1}.")
-    missing = (torch.bincount(owner, minlength=len(scores)) == 0).nonzero().flatten().tolist()
-    if missing:
-        raise SoliError(f"{len(missing)} images have no caption, the first of them {missing[0]}: leave them out.")
+    _check_owner(owner, len(scores))
     if not scores.sum().isfinite() and scores.isnan().any():  # the sum is quick, and finite nearly always
         raise SoliError("similarity has NaN: the embeddings that it was made of are broken.")
+
+
+def _check_owner(owner: Tensor, num_images: int) -> None:
+    if owner.is_floating_point() or owner.dtype == torch.bool or not len(owner) or not num_images:
+        raise SoliError(
+            f"image_of_caption has {len(owner)} entries of type {owner.dtype}, for {num_images} images: give whole numbers, one at least."
+        )
+    if owner.min() < 0 or owner.max() >= num_images:
+        raise SoliError(f"image_of_caption names images {int(owner.min())} to {int(owner.max())}: there are 0 to {num_images - 1}.")
+    missing = (torch.bincount(owner, minlength=num_images) == 0).nonzero().flatten().tolist()
+    if missing:
+        raise SoliError(f"{len(missing)} images have no caption, the first of them {missing[0]}: leave them out.")
 
 
 def _summary(direction: str, ranks: Tensor) -> dict[str, float]:

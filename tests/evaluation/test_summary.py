@@ -57,6 +57,7 @@ def test_health_by_hand():
 
 
 def test_presets():
+    assert chosen_metrics("retrieval") == ("retrieval",)
     assert chosen_metrics("standard") == ("BLEU", "METEOR", "ROUGE-L", "CIDEr") and chosen_metrics("soli_paper") == ("charBLEU",)
     assert chosen_metrics(["CIDEr", "BLEU", "CIDEr"]) == ("CIDEr", "BLEU")
     for given, message in (("soli", "soli_paper"), (["charBLEU", "BLEU"], "stands alone"), (["cider"], "did you mean CIDEr"), ([], "list")):
