@@ -12,7 +12,7 @@ Images are RGB floats in [0, 1] wherever they are tensors, uint8 arrays (H, W, 3
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,6 +24,12 @@ from torch import Tensor
 
 class SoliError(ValueError):
     """A mistake of the user's: the message says what was given, what is allowed, and what to do. Commands print it without a traceback."""
+
+
+def check_value(key: str, value: object, is_allowed: bool, allowed: str) -> None:
+    """Raises SoliError, `<key>=<value> must be <allowed>.`, unless it is."""
+    if not is_allowed:
+        raise SoliError(f"{key}={value} must be {allowed}.")
 
 
 @dataclass(frozen=True)
@@ -132,37 +138,112 @@ class TextEncoder(Protocol):
 
 
 @dataclass(frozen=True)
+class Queries:
+    """What negatives are asked: Q queries and M candidates of one step, all without gradients.
+
+    Those with equal keys, `keys` (Q,) and `candidate_keys` (M,), show one photograph and are never negatives of each other. `generators`
+    holds a random generator for each query, so that a draw is a function of (seed, photograph, epoch). `direction` names what looks for
+    what: some negatives keep a memory for each. The rest is None where keys are all that is known: `queries` (Q, E), `candidates` (M, E),
+    their `similarity` (Q, M) as the loss has it, `harm`, which tells the loss that other candidates (Q, R, E) would cause, (Q, R), and
+    `places` (M,), the number of each candidate among all of the training data.
+    """
+
+    direction: str
+    keys: Tensor
+    candidate_keys: Tensor
+    generators: Sequence[Random]
+    queries: Tensor | None = None
+    candidates: Tensor | None = None
+    similarity: Tensor | None = None
+    harm: Callable[[Tensor], Tensor] | None = None
+    places: Tensor | None = None
+
+    @property
+    def is_negative(self) -> Tensor:
+        """(Q, M) bool: which candidates show another photograph than the query."""
+        return self.keys[:, None] != self.candidate_keys[None, :]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What negatives answer: how much each candidate counts as a negative of each query, `weights` (Q, M), 0 where it is none.
+
+    `own` (Q,) is how much the query's own counterpart counts, 1 unless the negatives say otherwise. `outside` (Q, R, E) are negatives that
+    the step does not have, `outside_weights` (Q, R) how much they count. `clusters`: the centroids (Q, E) of the group of embeddings that
+    is most like each query, among which false negatives may be, and of the second one.
+    """
+
+    own: Tensor
+    weights: Tensor
+    outside: Tensor | None = None
+    outside_weights: Tensor | None = None
+    clusters: tuple[Tensor, Tensor] | None = None
+
+
+class Negatives(Protocol):
+    """`choose(queries) -> Chosen`.
+
+    `least` is the smallest number of photographs in a step that gives a negative, `every_own` whether every query gets its own counterpart,
+    `symmetric` whether one direction says all. Optional: `prepare(num_candidates, num_steps)`, told before training how many candidates each
+    direction has in all and how many steps there will be; `state_dict()` and `load_state_dict(state)`, of tensors, for what is remembered
+    from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`.
+    """
+
+    least: int
+    every_own: bool
+    symmetric: bool
+
+    def choose(self, queries: Queries) -> Chosen: ...
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Negatives that the step does not have, of each photograph in one view: 0 the anchor's, 1 the other."""
+
+    view: int
+    embeddings: Tensor  # (B, R, [L,] E)
+    weights: Tensor  # (B, R)
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Which embeddings a contrastive loss compares: the weights of the pairs, `same` and `different`, both (B, B).
 
-    Row i is photograph i in the anchor view, column j photograph j in the other view; 0 leaves a pair out, all weights together sum to 1.
+    Row i is photograph i in the anchor view, column j photograph j in the other view; 0 leaves a pair out, all weights, those `outside`
+    too, sum to 1.
     """
 
     same: Tensor
     different: Tensor
-
-
-class Negatives(Protocol):
-    """`(keys, generators) -> Pairs` for B photographs: two with the same key are one photograph, and never a negative pair.
-
-    `generators` holds a random generator for each photograph, so that a draw is a function of (seed, photograph, epoch). `least` is the
-    smallest number of photographs in a step that gives a negative, `all_pairs` whether every photograph gets its own copy and all others.
-    """
-
-    least: int
-    all_pairs: bool
-
-    def __call__(self, keys: Sequence[int], generators: Sequence[Random]) -> Pairs: ...
+    outside: tuple[Outside, ...] = ()
 
 
 class PairLoss(Protocol):
     """A contrastive loss over two views: `(anchor (B, [L,] E), other (B, [L,] E), pairs) -> scalar`, by its method `of_pairs`.
 
-    `measure` is told the mean distance between different photographs at the start. `all_pairs`: it needs negatives that give all pairs.
+    `measure` is told the mean distance between different photographs at the start. `every_own`: it needs negatives that give every
+    photograph its own copy. `similarity(anchor, other) -> (B, B)` is larger the harder a negative is; `harm(views (B, [L,] E), candidates
+    (B, R, [L,] E)) -> (B, R)` the loss that each would cause as a negative.
     """
 
-    all_pairs: bool
+    every_own: bool
 
     def of_pairs(self, anchor: Tensor, other: Tensor, pairs: Pairs) -> Tensor: ...
 
     def measure(self, distance: float) -> None: ...
+
+    def similarity(self, anchor: Tensor, other: Tensor) -> Tensor: ...
+
+    def harm(self, views: Tensor, candidates: Tensor) -> Tensor: ...
+
+
+class MatchingLoss(Protocol):
+    """A loss over photographs (B, E) and captions (M, E) in the joint space: `of_matches(images, captions, owner (M,), by_image, by_caption)`.
+
+    `owner` says which photograph each caption is of; the negatives are those of photographs among captions, and of captions among
+    photographs. `similarity_harm(own (Q,), similarity (Q, R)) -> (Q, R)`: the loss of negatives of these similarities.
+    """
+
+    def of_matches(self, images: Tensor, captions: Tensor, owner: Tensor, by_image: Chosen, by_caption: Chosen) -> Tensor: ...
+
+    def similarity_harm(self, own: Tensor, similarity: Tensor) -> Tensor: ...

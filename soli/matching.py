@@ -32,6 +32,11 @@ class Matcher(nn.Module):
         self.image_projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
         self.text_projection = nn.Linear(text_encoder.output_dim, dim)
 
+    def finetuned_parts(self) -> list[nn.Module]:
+        """What may train at all."""
+        text_parts = getattr(self.text_encoder, "finetuned_parts", lambda: [self.text_encoder])()
+        return [self.image_projection, self.text_projection, *text_parts]
+
     def images(self, features: Tensor) -> Tensor:
         """Features (N, L, D) -> the photographs' places in the joint space (N, E)."""
         pooled = {"mean": lambda: [features.mean(1)], "first": lambda: [features[:, 0]]}

@@ -21,9 +21,10 @@ from soli.configuration.schema import TrainConfig
 from soli.embedding import Embedding
 from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
+from soli.matching import Matcher
 from soli.model import Captioner
 from soli.training.checkpoint import load_checkpoint
-from soli.training.settings import EmbeddingSettings, GenerationSettings, RuntimeSettings, VocabularySettings
+from soli.training.settings import EmbeddingSettings, GenerationSettings, JointSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
@@ -41,17 +42,32 @@ def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Token
 
 
 def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = True) -> Captioner:
-    """The model that `config.encoder` and `config.decoder` describe; with `new` false it reads no pretrained weights."""
-    encoder_node, decoder_node = (
-        {key: None if key in STARTING_FILES and not new else value for key, value in config[part].items()}
-        for part in ("encoder", "decoder")
-    )
-    encoder = build(encoder_node)
-    decoder = build(decoder_node, feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
+    """The model that the config's parts describe; with `new` false it reads no pretrained weights."""
+    encoder = build(_without_files(config["encoder"], new))
+    decoder = build(_without_files(config["decoder"], new), feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
     generation = GenerationSettings(**config["generation"]).options
     mode, side = config["degradation"]["mode"], config["dataset"]["reference_side"]
-    return Captioner(encoder, decoder, tokenizer, mode, side, projector, generation)
+    return Captioner(encoder, decoder, tokenizer, mode, side, projector, generation, _matcher(config, encoder.feature_dim, tokenizer, new))
+
+
+def matches(config: Mapping[str, Any]) -> bool:
+    """Whether a phase of the config's variant matches photographs and captions, or trains what does."""
+    phases = config["variant"]["phases"].values()
+    return any(phase["losses"].get("matching") or phase["train"].get("matcher") for phase in phases)
+
+
+def _matcher(config: Mapping[str, Any], feature_dim: int, tokenizer: Tokens, new: bool) -> Matcher | None:
+    """What the variant needs to match photographs and captions, if it does."""
+    if not matches(config):
+        return None
+    text_encoder = build(_without_files(config["text_encoder"], new), vocabulary=tokenizer.words)
+    return Matcher(feature_dim, text_encoder, **asdict(JointSettings(**config["joint"])))
+
+
+def _without_files(section: Mapping[str, Any], new: bool) -> dict[str, Any]:
+    """A part's section of the config; of a run that exists, without the files that only a new model reads."""
+    return {key: None if key in STARTING_FILES and not new else value for key, value in section.items()}
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:

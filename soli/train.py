@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from soli.configuration import build, command, find_target, job_overrides, override_dirname
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
-from soli.degradations import parse
+from soli.degradations import Degradation, parse
 from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
+from soli.evaluation.retrieval_ladder import match_ladder
+from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.resuming import resumed_settings
@@ -33,21 +36,34 @@ from soli.runs import (
 from soli.starting import check_replaced, completed, load_start, starts_trained
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import Validate, check_steps, train
+from soli.training.matching import Matching
 from soli.training.processes import local_device, start
-from soli.training.schedule import captioned_views, check_embedding_trains, check_phases, has, parameter_groups, phase_settings, with_epochs
+from soli.training.schedule import (
+    captioned_views,
+    check_embedding_trains,
+    check_phases,
+    has,
+    matched_views,
+    parameter_groups,
+    phase_settings,
+    with_epochs,
+)
 from soli.training.settings import (
+    FeatureSettings,
     GenerationSettings,
     LoaderSettings,
     LoggingSettings,
+    MatchingSettings,
     OptimizerChanges,
     OptimizerSettings,
     Phase,
     Recipe,
     SiameseSettings,
+    SpectralSettings,
     ValidationSettings,
 )
 from soli.training.siamese import Siamese
-from soli.training.validation import validation_scores
+from soli.training.validation import retrieval_scores, validation_scores
 from soli.vocabulary import Vocabulary
 
 
@@ -90,19 +106,21 @@ def main(config: DictConfig) -> None:
     if not saved:
         load_start(model, settings)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
+    matching = Matching(build(settings["matching"]["loss"]), build(settings["matching"]["negatives"]), recipe.matching)
     data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
     _check_recipe(settings, recipe, dataset, model)
-    check_steps(recipe, len(data), siamese, accelerator.num_processes)
+    check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     validate = _validation(model, dataset, settings, recipe)
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
         write_run(folder, settings, tokenizer, {**_summary(dataset), "leaks": leaks})
         _announce(dataset, leaks, model, recipe)
     model.to(device).to(memory_format=torch.channels_last)
-    progress = train(model, data, recipe, folder, validate, resume, siamese)
+    progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
-        print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}")
+        retrieval = " metrics=retrieval" if recipe.validation.metric == "rsum" else ""
+        print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}{retrieval}")
 
 
 def default_run_dir() -> Path:
@@ -118,17 +136,21 @@ def default_run_dir() -> Path:
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
     attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
+    phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
+    validation = ValidationSettings(**settings["validation"])
+    captions = any(has(phase, "caption", "attention", "contrastive") for phase in phases.values())
     return Recipe(
-        phases=with_epochs(
-            {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}, settings["epochs"]
-        ),
+        phases=with_epochs(phases, settings["epochs"]),
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
         siamese=SiameseSettings(**settings["siamese"]).resolve(starts_trained(settings) or bool(settings["encoder"].get("weights"))),
+        matching=MatchingSettings(**{key: settings["matching"][key] for key in ("siblings", "num_captions")}),
+        spectral=SpectralSettings(**settings["spectral"]),
+        features=FeatureSettings(**settings["features"]),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
-        validation=ValidationSettings(**settings["validation"]),
+        validation=replace(validation, metric="CIDEr" if captions else "rsum") if validation.metric == "auto" else validation,
         logging=LoggingSettings(**settings["logging"]),
         runtime=runtime_settings(settings),
     )
@@ -158,12 +180,19 @@ def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model:
 
 
 def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Validate:
-    """A function that scores generated captions of the validation split, and looks at its embeddings, under each condition."""
+    """A function that scores the validation split under each condition: generated captions and embeddings, and retrieval.
+
+    Captions are not generated where nothing but matching is trained.
+    """
     data = CaptionedImages(dataset, "val", model.tokenizer, recipe.loader.max_tokens)
     if recipe.validation.limit is not None:
         data = data.first(recipe.validation.limit)
-    scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
+    if recipe.validation.metric == "rsum" and model.matcher is None:
+        raise SoliError("validation.metric=rsum is of retrieval, and no phase matches photographs and captions: choose CIDEr, or variant=ace.")
+    if not any(has(phase, "caption", "attention", "contrastive") for phase in recipe.phases.values()):
+        return lambda _: _retrieval(model, data, degradations, recipe)
+    scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
     neutral = {name: getattr(GenerationSettings(), name) for name in generation.filters}
     search = asdict(replace(generation, num_beams=recipe.validation.num_beams, sample=False, **neutral))
@@ -179,9 +208,35 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
             **search,
         )
         scores = [scorer.score(rung.captions) for rung in rungs]
-        return validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
+        report = validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
+        return report if model.matcher is None else {**report, **_retrieval(model, data, degradations, recipe)}
 
     return validate
+
+
+def _retrieval(model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe) -> dict[str, float]:
+    """The scores of retrieval on `data`; features that an encoder makes which never trains come from the cache."""
+    frozen = not any(factor and name.partition(".")[0] == "encoder" for phase in recipe.phases.values() for name, factor in phase.train.items())
+    if recipe.features.cache is not None and frozen:
+        cache = FeatureCache(Path(recipe.features.cache), model, recipe.features.dtype, recipe.runtime.precision)
+        cache.ensure(data, degradations)
+        places = {degradation.spec: _joint(model, data, degradation, cache) for degradation in degradations}
+    else:
+        rungs = match_ladder(model, data, degradations, workers=recipe.runtime.workers, precision=recipe.runtime.precision, progress=False)
+        places = {rung.condition: rung.embeddings for rung in rungs}
+    captions = [caption for example in data.examples for caption in example.captions]
+    owner = [index for index, example in enumerate(data.examples) for _ in example.captions]
+    return retrieval_scores(places, model.joint_captions(captions, recipe.loader.max_tokens), owner, recipe.validation.selected)
+
+
+@torch.inference_mode()
+def _joint(model: Captioner, data: CaptionedImages, degradation: Degradation, cache: FeatureCache) -> Tensor:
+    """The photographs (M, E) in the joint space, from their kept features."""
+    examples, parts = data.examples, []
+    for first in range(0, len(examples), 256):
+        some = examples[first : first + 256]
+        parts.append(model.matcher.images(cache.features(some, [degradation] * len(some)).to(model.device)).cpu())
+    return torch.cat(parts)
 
 
 def _summary(dataset: CaptionDataset) -> dict[str, Any]:
@@ -202,9 +257,9 @@ def _announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Re
         print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
     for name, found in leaks.items():
         print(f"  leak check, {name.replace('_', ' ')}: {found['count'] if isinstance(found, dict) else found}")
-    coverage = getattr(model.decoder, "glove_coverage", None)
-    if coverage is not None:
-        print(f"GloVe has {coverage:.1%} of the words")
+    for part in (model.decoder, getattr(model.matcher, "text_encoder", None)):
+        if getattr(part, "glove_coverage", None) is not None:
+            print(f"GloVe has {part.glove_coverage:.1%} of the words of the {type(part).__name__}")
     for notice in getattr(model.decoder, "notices", ()):
         print(f"Decoder: {notice}")
     for part, module in model.named_children():
@@ -233,6 +288,7 @@ def _announce_phases(recipe: Recipe, model: Captioner) -> None:
         trained = ", ".join(f"{module} ({counts[module] / 1e6:.2f} M parameters, lr x {factor:g})" for module, factor in factors.items())
         losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
+        captioned += f" (matching of {' and '.join(matched_views(phase))})" if matched_views(phase) else ""
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
         print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
         if has(phase, "contrastive") and has(phase, "caption") and recipe.siamese.anchor == "shared" and phase.losses["contrastive"] > 1:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from soli.training.settings import (
     EmbeddingSettings,
+    FeatureSettings,
     GenerationSettings,
+    JointSettings,
     LoaderSettings,
     LoggingSettings,
+    MatchingSettings,
     OptimizerSettings,
     Phase,
     RuntimeSettings,
     SiameseSettings,
+    SpectralSettings,
     ValidationSettings,
     VocabularySettings,
 )
@@ -46,6 +50,14 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
+class MatchingChoice(MatchingSettings):
+    """configs/matching: the loss of the matching term, its negatives, and which captions it compares."""
+
+    loss: Part = field(default_factory=Part)
+    negatives: Part = field(default_factory=Part)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """configs/train.yaml."""
 
@@ -55,6 +67,8 @@ class TrainConfig:
     degradation: DegradationChoice
     contrastive: Part
     negatives: Part
+    text_encoder: Part
+    matching: MatchingChoice
     variant: VariantChoice
     runtime: RuntimeSettings
     epochs: int
@@ -65,6 +79,9 @@ class TrainConfig:
     model: ModelChoice
     embedding: EmbeddingSettings
     siamese: SiameseSettings
+    joint: JointSettings
+    spectral: SpectralSettings
+    features: FeatureSettings
     vocabulary: VocabularySettings
     loader: LoaderSettings
     optimizer: OptimizerSettings

@@ -1,6 +1,6 @@
 """Photographs with captions: the readers, the toy data, the checks, and the batches that training iterates over."""
 
-from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order, pad
+from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order, pad, unseen_batches
 from soli.datasets.flickr8k import Flickr8kDataset
 from soli.datasets.folder import FolderDataset
 from soli.datasets.images import check_photographs, read_photograph, upright_rgb
@@ -22,5 +22,6 @@ __all__ = [
     "find_leaks",
     "pad",
     "read_photograph",
+    "unseen_batches",
     "upright_rgb",
 ]

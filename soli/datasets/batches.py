@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -60,10 +62,16 @@ class CaptionedImages(Dataset):
             self._token_ids[example.image_id] = [self.tokenizer.encode(caption, self.max_tokens) for caption in example.captions]
         return self._token_ids[example.image_id]
 
+    @cached_property
+    def first_captions(self) -> list[int]:
+        """The number of each photograph's first caption among all captions, and at the end how many these are."""
+        return [0, *accumulate(len(example.captions) for example in self.examples)]
+
     def first(self, number: int) -> CaptionedImages:
         """The first so many photographs."""
         fewer = copy.copy(self)
         fewer.examples = self.examples[:number]
+        fewer.__dict__.pop("first_captions", None)
         return fewer
 
 
@@ -118,6 +126,13 @@ def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int =
         tokens = pad([data.token_ids(index) for index in indices], data.tokenizer.pad_id)
         buffer, sizes, keys = photographs
         yield Batch(_unpacked(buffer, sizes), tokens, list(indices), keys)
+
+
+def unseen_batches(data: CaptionedImages, plan: Sequence[Sequence[int]], key: Callable[[Example], int]) -> Iterator[Batch]:
+    """The batches of a plan without their photographs, for what has seen these before; `key` gives that of a photograph."""
+    for indices in plan:
+        tokens = pad([data.token_ids(index) for index in indices], data.tokenizer.pad_id)
+        yield Batch([], tokens, list(indices), [key(data.examples[index]) for index in indices])
 
 
 class _Photographs(Dataset):

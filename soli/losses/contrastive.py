@@ -17,7 +17,7 @@ class ContrastiveLoss(nn.Module):
     Embeddings are (N, E), or (N, L, E): then d is the mean of the L distances between tokens of the same place.
     """
 
-    all_pairs = False
+    every_own = False
 
     def __init__(self, margin: float | Literal["auto"] = 1.0, relative: bool = False):
         """`margin="auto"` is the mean distance between different photographs when training starts, told to `measure`.
@@ -74,7 +74,19 @@ class ContrastiveLoss(nn.Module):
         if not pairs.same.shape == pairs.different.shape == (len(anchor), len(anchor)):
             raise SoliError(f"the pairs of {len(anchor)} photographs are ({len(anchor)}, {len(anchor)}), not {tuple(pairs.same.shape)}.")
         distance = distances(anchor, other)  # (B, B)
-        return (pairs.same * self._attraction(distance) + pairs.different * self._repulsion(distance)).sum()  # Eq. 7
+        total = (pairs.same * self._attraction(distance) + pairs.different * self._repulsion(distance)).sum()  # Eq. 7
+        for outside in pairs.outside:
+            total = total + (outside.weights * self.harm((anchor, other)[outside.view], outside.embeddings)).sum()
+        return total
+
+    def similarity(self, anchor: Tensor, other: Tensor) -> Tensor:
+        """Minus the distance (B, B) of all pairs of embeddings (B, E) or (B, L, E): the nearest is the hardest."""
+        return -distances(anchor, other)
+
+    def harm(self, views: Tensor, candidates: Tensor) -> Tensor:
+        """The repulsion (B, R) of embeddings (B, E) from candidates (B, R, E), or (B, L, E) from (B, R, L, E)."""
+        distance = torch.linalg.vector_norm(views.unsqueeze(1) - candidates, dim=-1)
+        return self._repulsion(distance.mean(-1) if distance.dim() == 3 else distance)
 
     def _attraction(self, distance: Tensor) -> Tensor:
         return distance.square() / self._scale()

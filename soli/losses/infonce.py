@@ -1,4 +1,4 @@
-"""InfoNCE (van den Oord et al., arXiv 1807.03748) between the two views, both ways as in CLIP: an alternative to SOLI's Eq. 7."""
+"""InfoNCE (van den Oord et al., arXiv 1807.03748) both ways as in CLIP: between two views, or photographs and captions."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.interfaces import Pairs, SoliError
+from soli.interfaces import Chosen, Outside, Pairs, SoliError
 from soli.losses.contrastive import check_embeddings
 
 
 class InfoNCELoss(nn.Module):
-    """-log(exp(s_ii / t) / sum_j exp(s_ij / t)), s the cosine, j over the photograph itself and its negatives; mean of rows and columns.
+    """-log(exp(s_ii / t) / (exp(s_ii / t) + sum_j w_ij exp(s_ij / t))), s the cosine, j over the negatives; mean of both directions.
 
     Embeddings are (B, E), or (B, L, E): then s is the mean of the cosines of tokens of the same place. With negatives of B photographs
-    and nothing learnt it is log B.
+    and nothing learnt it is log B. Negatives of a step count 1, those from outside what their weight says (Eq. 4 of CMNS).
     """
 
-    all_pairs = True
+    every_own = True
 
     def __init__(self, temperature: float = 0.1):
         """Raises SoliError for a temperature that is not positive."""
         super().__init__()
         if not 0 < temperature < math.inf:
-            raise SoliError(f"contrastive.temperature={temperature} must be a number above 0, for example 0.1.")
+            raise SoliError(f"contrastive.temperature={temperature} must be a number above 0, for example 0.1 (matching.loss.temperature too).")
         self.temperature = temperature
 
     def measure(self, distance: float) -> None:
@@ -42,11 +42,62 @@ class InfoNCELoss(nn.Module):
         own = pairs.same.diagonal()
         if anchor.shape[:1] != own.shape or not bool((own > 0).all()):
             raise SoliError("contrastive=infonce compares each photograph with its own copy and with others: choose negatives=in_batch.")
-        similarity = cosines(anchor, other) / self.temperature  # (B, B)
-        counted = (pairs.different > 0) | (pairs.same > 0).diagonal().diag()
-        similarity = similarity.masked_fill(~counted, -math.inf)
-        rows, columns = similarity.log_softmax(1).diagonal(), similarity.log_softmax(0).diagonal()
-        return -(rows.mean() + columns.mean()) / 2
+        similarity = self.similarity(anchor, other)  # (B, B)
+        counted = (pairs.different > 0).to(similarity.dtype)
+        beyond = [_beyond(anchor, pairs.outside, 0, pairs.different), _beyond(other, pairs.outside, 1, pairs.different.T)]
+        positive = similarity.diagonal()
+        by_anchor = self._surprise(positive, similarity, counted, *beyond[0])
+        return (by_anchor.mean() + self._surprise(positive, similarity.T, counted.T, *beyond[1]).mean()) / 2
+
+    def of_matches(self, images: Tensor, captions: Tensor, owner: Tensor, by_image: Chosen, by_caption: Chosen) -> Tensor:
+        """Photographs (B, E) and captions (M, E) of the photographs `owner` (M,) -> scalar: the mean over captions, each with its photograph."""
+        similarity = images @ captions.T  # (B, M)
+        positive = similarity[owner, torch.arange(len(owner), device=owner.device)]  # (M,)
+        outside = [
+            (None, None)
+            if chosen.outside is None
+            else (torch.einsum("qe,qre->qr", queries, chosen.outside.to(queries.dtype)), chosen.outside_weights)
+            for queries, chosen in ((images, by_image), (captions, by_caption))
+        ]
+        rows = [None if part is None else part[owner] for part in outside[0]]
+        of_image = self._surprise(positive, similarity[owner], by_image.weights[owner], *rows)
+        return (of_image.mean() + self._surprise(positive, similarity.T, by_caption.weights, *outside[1]).mean()) / 2
+
+    def similarity(self, anchor: Tensor, other: Tensor) -> Tensor:
+        """Cosines (B, B'): the most similar is the hardest."""
+        return cosines(anchor, other)
+
+    def similarity_harm(self, own: Tensor, similarity: Tensor) -> Tensor:
+        """log(1 + exp((s - s_own) / t)) (Q, R): what a negative of such a similarity would cost alone."""
+        return functional.softplus((similarity - own[:, None]) / self.temperature)
+
+    def harm(self, views: Tensor, candidates: Tensor) -> Tensor:
+        """The cosine over the temperature (B, R) of embeddings (B, E) and candidates (B, R, E), or (B, L, E) and (B, R, L, E)."""
+        return _cosines_of_each(views, candidates) / self.temperature
+
+    def _surprise(self, positive: Tensor, similarity: Tensor, weights: Tensor, beyond: Tensor | None, shares: Tensor | None) -> Tensor:
+        """(Q,): minus the log of the share of each positive (Q,) among itself and its weighted negatives, (Q, M) and beyond the step (Q, R)."""
+        logits = [positive[:, None] / self.temperature, similarity / self.temperature + weights.log()]
+        if beyond is not None:
+            logits.append(beyond / self.temperature + shares.log())
+        return torch.cat(logits, dim=1).logsumexp(1) - logits[0].squeeze(1)
+
+
+def _beyond(views: Tensor, outside: tuple[Outside, ...], view: int, different: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The cosines (B, R) of a view's negatives from outside, and how much each counts beside one of the step."""
+    parts = [part for part in outside if part.view == view]
+    if not parts:
+        return None, None
+    unit = different.amax(1, keepdim=True)
+    cosine = torch.cat([_cosines_of_each(views, part.embeddings.to(views.dtype)) for part in parts], dim=1)
+    weights = torch.cat([part.weights for part in parts], dim=1)
+    return cosine, torch.where(unit > 0, weights / unit.clamp(min=torch.finfo(unit.dtype).tiny), (weights > 0).to(weights.dtype))
+
+
+def _cosines_of_each(views: Tensor, candidates: Tensor) -> Tensor:
+    """Cosines (B, R) of (B, E) and (B, R, E), or of (B, L, E) and (B, R, L, E) averaged over places."""
+    cosine = functional.cosine_similarity(views.unsqueeze(1), candidates, dim=-1)
+    return cosine.mean(-1) if cosine.dim() == 3 else cosine
 
 
 def cosines(anchor: Tensor, other: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from soli.datasets import CaptionedImages
 from soli.interfaces import SoliError
 from soli.model import Captioner
+from soli.training.matching import Matching
 from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
 
@@ -82,10 +83,18 @@ class Progress:
             self.distance_at_start = self.compared_at_start = None
 
 
-def settings_of(recipe: Recipe, data: CaptionedImages, model: Captioner, siamese: Siamese | None) -> dict[str, Any]:
+def settings_of(
+    recipe: Recipe,
+    data: CaptionedImages,
+    model: Captioner,
+    siamese: Siamese | None,
+    matching: Matching | None = None,
+) -> dict[str, Any]:
     """What a resumed run must share with the one that was stopped, by dotted key: the recipe (not where and how fast), the captions."""
     sections = {name: value for name, value in asdict(recipe).items() if name not in ("runtime", "logging")}
     parts = {"embedding": model.projector} | ({"contrastive": siamese.loss, "negatives": siamese.negatives} if siamese else {})
+    parts |= {"matching.loss": matching.loss, "matching.negatives": matching.negatives} if matching else {}
+    sections["features"] = recipe.features.dtype if recipe.features.cache else None  # where they are does not matter
     for section, part in parts.items():
         plain = {name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str)) and name[0] != "_"}
         sections[section] = {"kind": type(part).__name__, **{name: value for name, value in plain.items() if name != "training"}}
@@ -106,13 +115,16 @@ def save_checkpoint(
     model: nn.Module,
     progress: Progress,
     optimizer: torch.optim.Optimizer | None = None,
-    anchor: nn.Module | None = None,
+    companions: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the weights, and what else is given to resume from, beside `path`, then moves the file into place."""
+    """Writes the weights, and what else is given to resume from, beside `path`, then moves the file into place.
+
+    `companions` are other things with a `state_dict()` of tensors, by name.
+    """
     tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    if anchor is not None:
-        tensors |= {f"anchor.{name}": tensor.detach().contiguous() for name, tensor in anchor.state_dict().items()}
+    for companion, thing in (companions or {}).items():
+        tensors |= {f"{companion}.{name}": tensor.detach().contiguous() for name, tensor in thing.state_dict().items()}
     if optimizer is not None:
         tensors |= {f"optimizer.{name}": tensor.detach().contiguous() for name, tensor in _optimizer_tensors(model, optimizer).items()}
     temporary = path.with_suffix(".partial")
@@ -133,10 +145,10 @@ def load_checkpoint(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
-    anchor: nn.Module | None = None,
+    companions: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Progress:
-    """Puts the weights of `path` into `model` (and the state into `optimizer` and `anchor`) and returns how far they had come.
+    """Puts the weights of `path` into `model` (and the state into `optimizer` and `companions`) and returns how far they had come.
 
     Raises SoliError when the file is missing, damaged, belongs to another architecture, or was written under other `settings` than these;
     the model is then unchanged.
@@ -145,8 +157,9 @@ def load_checkpoint(
     if settings is not None:
         _check_settings(path, written, json.loads(json.dumps(settings)))
     _put(path, _under("model.", tensors), model)
-    if anchor is not None and _under("anchor.", tensors):
-        anchor.load_state_dict(_under("anchor.", tensors))
+    for name, thing in (companions or {}).items():
+        if state := _under(f"{name}.", tensors):
+            thing.load_state_dict(state)
     if optimizer is not None:
         _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
     return progress

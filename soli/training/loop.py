@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from soli.datasets import CaptionedImages, batches, epoch_order
+from soli.datasets import CaptionedImages, batches, epoch_order, unseen_batches
+from soli.feature_cache import FeatureCache
 from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss
 from soli.losses.contrastive import mean_distance
@@ -23,8 +26,19 @@ from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save
 from soli.training.health import stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
+from soli.training.matching import Matching
 from soli.training.parts import PhaseViews
-from soli.training.schedule import check_phases, has, learning_rate, make_optimizer, parameter_groups, phase_settings, with_epochs
+from soli.training.schedule import (
+    check_phases,
+    has,
+    learning_rate,
+    make_optimizer,
+    matched_views,
+    parameter_groups,
+    phase_settings,
+    trains_encoder,
+    with_epochs,
+)
 from soli.training.settings import OptimizerSettings, Phase, Recipe
 from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
@@ -41,11 +55,13 @@ def train(
     validate: Validate,
     resume: bool = False,
     siamese: Siamese | None = None,
+    matching: Matching | None = None,
 ) -> Progress:
     """Trains `model` in place, phase after phase, and keeps `folder` (soli/training/checkpoint.py) up to date.
 
     `validate` scores the validation split, told how far photographs lay apart at the start of the phase (None: not measured); its
-    `recipe.validation.metric` selects each phase's best checkpoint. `siamese` is the contrastive term of the phases that have one. With
+    `recipe.validation.metric` selects each phase's best checkpoint. `siamese` and `matching` are the contrastive and the matching term of the phases that have
+    one. With `recipe.features.cache` what an encoder that does not train, or a frozen anchor, makes of photographs is kept on disk. With
     `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of an uninterrupted
     run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and SIGTERM save, then
     raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss or gradient that is
@@ -54,13 +70,14 @@ def train(
     check_phases(recipe.phases, model, recipe.optimizer.factors)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
     accelerator = processes.start(model.device, recipe.runtime.precision)
-    check_steps(recipe, len(data), siamese, accelerator.num_processes)
-    settings = settings_of(recipe, data, model, siamese)
+    check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
+    settings = settings_of(recipe, data, model, siamese, matching)
+    _prepare_negatives(recipe, data, siamese, matching)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
     with log, StopRequest() as stop:
-        run = _Run(model, data, recipe, folder, accelerator, siamese, settings, log, stop, progress)
+        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, progress)
         first = progress.phase
         for number, (name, phase) in list(enumerate(recipe.phases.items()))[first:]:
             if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
@@ -68,16 +85,36 @@ def train(
     return progress
 
 
-def check_steps(recipe: Recipe, num_photographs: int, siamese: Siamese | None, num_processes: int) -> None:
-    """Raises SoliError for what only the first step would show: too few photographs for it, or a contrastive term that does not work."""
-    contrastive = [name for name, phase in recipe.phases.items() if has(phase, "contrastive")]
-    if contrastive and siamese is None:
-        raise SoliError(f"variant.phases.{contrastive[0]} has a contrastive loss: give train a Siamese, that is a loss and its negatives.")
-    if contrastive and recipe.siamese.anchor == "auto":
+def check_steps(
+    recipe: Recipe, num_photographs: int, siamese: Siamese | None, num_processes: int, matching: Matching | None = None
+) -> None:
+    """Raises SoliError for what only the first step would show: too few photographs for it, or a term that does not work."""
+    terms = {"contrastive": (siamese, "a Siamese"), "matching": (matching, "a Matching")}
+    used = []
+    for loss, (term, what) in terms.items():
+        phases = [name for name, phase in recipe.phases.items() if has(phase, loss)]
+        if phases and term is None:
+            raise SoliError(f"variant.phases.{phases[0]} has a {loss} loss: give train {what}, that is a loss and its negatives.")
+        used += [term] if phases else []
+    if siamese in used and recipe.siamese.anchor == "auto":
         raise SoliError("siamese.anchor=auto is for the command, which knows where the weights come from: choose shared, frozen or ema.")
-    if contrastive:
-        siamese.check()
-    processes.check_shares(num_photographs, recipe.loader, num_processes, siamese.negatives.least if contrastive else 1)
+    for term in used:
+        term.check()
+    processes.check_shares(num_photographs, recipe.loader, num_processes, max([term.negatives.least for term in used], default=1))
+
+
+def _prepare_negatives(recipe: Recipe, data: CaptionedImages, siamese: Siamese | None, matching: Matching | None) -> None:
+    """Tells negatives how many candidates there are, and for how many steps they are wanted."""
+    steps = math.ceil(len(data) / recipe.loader.batch_size)
+    for loss, term in (("contrastive", siamese), ("matching", matching)):
+        phases = [phase for phase in recipe.phases.values() if has(phase, loss)]
+        if not phases or not hasattr(term.negatives, "prepare"):
+            continue
+        candidates = {"other": len(data), "anchor": len(data)}
+        if loss == "matching":
+            views = dict.fromkeys(view for phase in phases for view in matched_views(phase))
+            candidates = matching.num_candidates(list(views), len(data), data.first_captions[-1])
+        term.negatives.prepare(candidates, steps * sum(phase.epochs for phase in phases))
 
 
 @dataclass
@@ -90,6 +127,7 @@ class _Run:
     folder: Path
     accelerator: Accelerator
     siamese: Siamese | None
+    matching: Matching | None
     settings: Mapping[str, object]
     log: MetricsLog
     stop: StopRequest
@@ -106,8 +144,15 @@ class _Run:
         scaler = self.accelerator.scaler
         self.progress.scaler = scaler.state_dict() if scaler is not None else {}
         if self.accelerator.is_main_process:
-            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.anchor, self.settings)
+            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.companions, self.settings)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def companions(self) -> dict[str, Any]:
+        """What else remembers something from step to step."""
+        terms = {"siamese": self.siamese, "matching": self.matching}
+        negatives = {f"{name}_negatives": term.negatives for name, term in terms.items() if hasattr(term and term.negatives, "state_dict")}
+        return negatives if self.anchor is None else {**negatives, "anchor": self.anchor}
 
     def stop_is_requested(self) -> bool:
         """Whether any of the processes was asked to stop."""
@@ -129,7 +174,8 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     run.optimizer = make_optimizer(parameter_groups(model, phase, settings), settings)
     run.anchor = Anchor(model) if has(phase, "contrastive") and recipe.siamese.anchor != "shared" else None
     if resumed:
-        load_checkpoint(run.folder / LAST, model, run.optimizer, run.anchor)
+        load_checkpoint(run.folder / LAST, model, run.optimizer, run.companions)
+    views = _phase_views(run, phase)
     if has(phase, "contrastive"):
         _measure(run, name)
     if recipe.runtime.compile:
@@ -139,7 +185,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     if accelerator.scaler is not None and progress.scaler:
         accelerator.scaler.load_state_dict(progress.scaler)
     while progress.epoch < phase.epochs and not run.is_over:
-        _train_epoch(run, name, phase, settings, trained, optimizer)
+        _train_epoch(run, name, phase, settings, trained, optimizer, views)
         if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
             _validate(run, name, validate)
         if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
@@ -156,16 +202,38 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     return True
 
 
+def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
+    """The views of a phase that begins or is resumed; with a cache the features that it needs are made now, where they are not there yet."""
+    model, recipe, data = run.model, run.recipe, run.data
+    trains = trains_encoder(model)
+    begun = run.anchor.encoder if run.anchor is not None and recipe.siamese.anchor == "frozen" else None  # the encoder as the phase began
+    cache = None
+    if recipe.features.cache is not None and (begun is not None or not trains):
+        frozen = Captioner(begun or model.encoder, model.decoder, model.tokenizer, model.mode, model.reference_side)
+        cache = FeatureCache(Path(recipe.features.cache), frozen, recipe.features.dtype, recipe.runtime.precision, say=run.say)
+    views = PhaseViews.of(phase, recipe, data.dataset.reference_side, cache, trains)
+    if cache is not None:
+        for _ in processes.one_after_another(run.accelerator):
+            cache.ensure(data, views.cached, progress=run.accelerator.is_main_process)
+    return views
+
+
 def _train_epoch(
-    run: _Run, name: str, phase: Phase, settings: OptimizerSettings, trained: nn.Module, optimizer: torch.optim.Optimizer
+    run: _Run,
+    name: str,
+    phase: Phase,
+    settings: OptimizerSettings,
+    trained: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    views: PhaseViews,
 ) -> None:
     """The steps of the present epoch, from the one on at which it was left. `trained` is the model, or DDP around it."""
     model, data, recipe, progress, accelerator = run.model, run.data, run.recipe, run.progress, run.accelerator
-    views = PhaseViews.of(phase, recipe, data.dataset.reference_side)
     weights = {loss: weight for loss, weight in phase.losses.items() if weight > 0}
     steps = processes.steps_of(epoch_order(len(data), recipe.seed, progress.epoch), recipe.loader.batch_size)
     shares = [processes.Share.of(indices, accelerator, recipe.loader.accumulation) for indices in steps[progress.batch :]]
-    stream = batches(data, [part for share in shares for part in share.parts], recipe.runtime.workers)
+    plan = [part for share in shares for part in share.parts]
+    stream = batches(data, plan, recipe.runtime.workers) if views.sees_photographs else unseen_batches(data, plan, views.cache.key)
     first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
     num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
@@ -175,13 +243,14 @@ def _train_epoch(
         rates = _set_rates(optimizer, learning_rate(settings, progress.step - first_step, num_steps))
         optimizer.zero_grad(set_to_none=True)
         parts = [views.render(model, data, next(stream), recipe, progress.epoch) for _ in share.parts]
-        losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.anchor, views, share, parts)
+        losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.matching, run.anchor, views, share, parts)
         totals: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
             losses.seed(number)  # dropout is a function of the step
             with nullcontext() if number == len(parts) - 1 else accelerator.no_sync(trained):
                 with accelerator.autocast():
-                    output = trained(part.images, part.read, views.captioned_rows(part), views.contrastive, "attention" in weights)
+                    rows = views.span(views.captioned, part), views.span(views.matched, part)
+                    output = trained(part.inputs, part.read, rows[0], views.embeds, "attention" in weights, part.sentences, rows[1])
                 terms = losses(output, number, weights)  # those of all parts and processes add up
                 loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
                 _backward(loss * accelerator.num_processes, accelerator, model, name)  # DDP takes the mean over processes
@@ -247,7 +316,7 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
 
 def _is_headline(key: str, metric: str) -> bool:
     """Whether a score is worth a place on the screen: the rest is in the log."""
-    return key.partition("/")[0] == metric or key in ("BLEU-4", "distinct", "distance_ratio")
+    return key.partition("/")[0] == metric or key in ("BLEU-4", "distinct", "distance_ratio", "i2t_R@1", "t2i_R@1")
 
 
 def _measure(run: _Run, name: str) -> None:

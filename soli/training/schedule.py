@@ -13,7 +13,7 @@ from soli.interfaces import SoliError
 from soli.spelling import nearest
 from soli.training.settings import OptimizerSettings, Phase
 
-LOSSES = ("caption", "attention", "contrastive")
+LOSSES = ("caption", "attention", "contrastive", "matching", "spectral")
 
 
 def check_phases(phases: Mapping[str, Phase], model: nn.Module, factors: Mapping[str, float] | None = None) -> None:
@@ -39,6 +39,8 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module, factors: Mapping
             raise SoliError(
                 f"{where}.losses.contrastive compares two views; {where}.views has {len(phase.views)} ({', '.join(phase.views)})."
             )
+        if has(phase, "matching") and "matcher" not in parts:
+            raise SoliError(f"{where}.losses.matching needs a captioner with a matcher, which places photographs and captions in one space.")
 
 
 def with_epochs(phases: Mapping[str, Phase], epochs: int) -> dict[str, Phase]:
@@ -69,6 +71,13 @@ def captioned_views(phase: Phase) -> list[str]:
     return [view for view in phase.views if phase.caption_views is None or view in phase.caption_views]
 
 
+def matched_views(phase: Phase) -> list[str]:
+    """The views that are matched with captions, in the order of the views."""
+    if not has(phase, "matching"):
+        return []
+    return [view for view in phase.views if phase.matching_views is None or view in phase.matching_views]
+
+
 def _check_views(where: str, phase: Phase) -> None:
     if not 1 <= len(phase.views) <= 2:
         raise SoliError(f"{where}.views has {len(phase.views)} views: give one, or two for the contrastive loss.")
@@ -81,10 +90,14 @@ def _check_views(where: str, phase: Phase) -> None:
                 )
         if not any(weights.values()):
             raise SoliError(f"{where}.views.{view} is empty of conditions: name at least one, for example original.")
-    unknown = [view for view in phase.caption_views or () if view not in phase.views]
-    if unknown or (has(phase, "caption", "attention") and not captioned_views(phase)):
-        given = ", ".join(phase.caption_views or ()) or "nothing"
-        raise SoliError(f"{where}.caption_views names {given}; the views are {', '.join(phase.views)} (null: all of them).")
+    _check_named_views(f"{where}.caption_views", phase.caption_views, phase.views, has(phase, "caption", "attention"))
+    _check_named_views(f"{where}.matching_views", phase.matching_views, phase.views, has(phase, "matching"))
+
+
+def _check_named_views(where: str, named: list[str] | None, views: Mapping[str, object], needed: bool) -> None:
+    unknown = [view for view in named or () if view not in views]
+    if unknown or (needed and named == []):
+        raise SoliError(f"{where} names {', '.join(named) or 'nothing'}; the views are {', '.join(views)} (null: all of them).")
 
 
 def _check_names(where: str, weights: Mapping[str, float], known: set[str], listed: list[str] | tuple[str, ...]) -> None:
@@ -140,13 +153,22 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
 
 
 def check_embedding_trains(model: nn.Module, phase: Phase) -> None:
-    """After `parameter_groups`. Raises SoliError when the phase has a contrastive loss and trains nothing that it could move."""
-    parameters = [*model.get_submodule("encoder").parameters(), *model.get_submodule("projector").parameters()]
-    if has(phase, "contrastive") and not any(parameter.requires_grad for parameter in parameters):
-        raise SoliError(
-            "A phase has a contrastive loss, but trains neither the encoder nor a projector: give train.encoder a factor above 0, "
-            "or losses.contrastive the weight 0."
-        )
+    """After `parameter_groups`. Raises SoliError when the phase has a loss on embeddings and trains nothing that it could move."""
+    for loss, part in (("contrastive", "projector"), ("matching", "matcher")):
+        if has(phase, loss) and not any(_trains(model, name) for name in ("encoder", part)):
+            raise SoliError(
+                f"A phase has a {loss} loss, but trains neither the encoder nor a {part}: give train.encoder or train.{part} a factor above "
+                f"0, or losses.{loss} the weight 0."
+            )
+
+
+def trains_encoder(model: nn.Module) -> bool:
+    """After `parameter_groups`: whether any weight of the encoder trains."""
+    return _trains(model, "encoder")
+
+
+def _trains(model: nn.Module, name: str) -> bool:
+    return any(parameter.requires_grad for parameter in model.get_submodule(name).parameters())
 
 
 def _parts(model: nn.Module, name: str) -> list[nn.Module]:

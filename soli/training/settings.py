@@ -119,11 +119,60 @@ class SiameseSettings:
 
 
 @dataclass(frozen=True)
+class JointSettings:
+    """The joint space of the matching term (soli/matching.py)."""
+
+    dim: int = 1024
+    pooling: Literal["mean", "first", "first_and_mean"] = "mean"
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "joint", dim=1)
+
+
+@dataclass(frozen=True)
+class MatchingSettings:
+    """Which captions the matching term compares (soli/training/matching.py).
+
+    `siblings`: other captions of a photograph are left out ("masked"), or count as negatives as in the published VSE++, where a caption and
+    its photograph are an entry of their own ("negatives"). `num_captions`: how many captions of each photograph a step takes, drawn anew in
+    every epoch; None: all.
+    """
+
+    siblings: Literal["masked", "negatives"] = "masked"
+    num_captions: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "matching", num_captions=1)
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Where the features of encoders that do not train are kept (soli/feature_cache): a folder, or None: they are made anew every time.
+
+    `dtype` is the type of the numbers on disk. Photographs are then seen in their whole frame, neither cropped at random nor mirrored.
+    """
+
+    cache: str | None = None
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+@dataclass(frozen=True)
+class SpectralSettings:
+    """The warm-up of the spectral regulariser (soli/losses/spectral.py): its epochs T0."""
+
+    warmup_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, "spectral", warmup_epochs=0)
+
+
+@dataclass(frozen=True)
 class ValidationSettings:
     """Captions of the validation split are generated every `every_epochs` epochs, under each of `conditions`: searched, never sampled.
 
-    `metric`, averaged over `select_on` (None: over all conditions), selects the best checkpoint of a phase; `patience` is how many
-    validations may bring no gain.
+    `metric`, averaged over `select_on` (None: over all conditions), selects the best checkpoint of a phase: a score of captions, or `rsum`,
+    the sum of the recalls of retrieval, where matching is trained. `auto`, which the command resolves: rsum where nothing but matching is
+    trained, else CIDEr. `patience` is how many validations may bring no gain.
     """
 
     every_epochs: int = 1
@@ -131,7 +180,7 @@ class ValidationSettings:
     select_on: list[str] | None = None
     limit: int | None = None
     num_beams: int = 1
-    metric: Literal["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"] = "CIDEr"
+    metric: Literal["auto", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "rsum"] = "CIDEr"
     patience: int | None = None
 
     def __post_init__(self) -> None:
@@ -204,7 +253,8 @@ class Phase:
 
     `train` maps a module's name to the factor on the learning rate, `losses` a loss's name to its weight; a value of 0 means absent.
     What is not named is frozen: no gradients, and eval mode. `views` are one or two views of each photograph, each with the conditions
-    that it is drawn from: a list, or a mapping of conditions to weights. `caption_views` are those whose captions are learnt (None: all).
+    that it is drawn from: a list, or a mapping of conditions to weights. `caption_views` are those whose captions are learnt (None: all),
+    `matching_views` those that are matched with captions.
     """
 
     epochs: int | None = None
@@ -212,6 +262,7 @@ class Phase:
     losses: dict[str, float | None] = field(default_factory=dict)
     views: dict[str, list[str] | dict[str, float]] = field(default_factory=lambda: {"clean": ["original"]})
     caption_views: list[str] | None = None
+    matching_views: list[str] | None = None
     optimizer: OptimizerChanges = field(default_factory=OptimizerChanges)
 
 
@@ -224,6 +275,9 @@ class Recipe:
     seed: int = 0
     mode: Literal["matrix", "uint8_exact"] = "matrix"
     siamese: SiameseSettings = field(default_factory=SiameseSettings)
+    matching: MatchingSettings = field(default_factory=MatchingSettings)
+    spectral: SpectralSettings = field(default_factory=SpectralSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)

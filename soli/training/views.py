@@ -55,3 +55,10 @@ def draw_frames(
         framing.frame(*photograph.shape[1:], randomness(seed, "frame", image, epoch)) for photograph, image in zip(photographs, image_ids)
     ]
     return frames if flip else [replace(frame, flip=False) for frame in frames]
+
+
+def draw_captions(number: int, wanted: int | None, seed: int, image_id: str, epoch: int) -> list[int]:
+    """Which of a photograph's `number` captions an epoch takes for matching, in their order; `wanted` None: all."""
+    if wanted is None or number <= wanted:
+        return list(range(number))
+    return sorted(randomness(seed, "captions", image_id, epoch).sample(range(number), wanted))

@@ -23,7 +23,7 @@ CHOICES = sorted(
     (path.parts[0], Path(*path.parts[1:]).with_suffix("").as_posix())
     for path in (p.relative_to(CONFIGS) for p in CONFIGS.glob("*/**/*.yaml"))
 )
-GIVEN_BY_SOLI = {"decoder": {"feature_dim", "vocabulary"}}  # arguments that no config holds
+GIVEN_BY_SOLI = {"decoder": {"feature_dim", "vocabulary"}, "text_encoder": {"vocabulary"}}  # arguments that no config holds
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)

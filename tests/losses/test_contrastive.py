@@ -9,7 +9,7 @@ import torch
 from soli.interfaces import Pairs, SoliError
 from soli.losses import ContrastiveLoss
 from soli.losses.contrastive import distances, mean_distance
-from soli.negatives import InBatch, RandomPartner
+from soli.negatives import InBatch, RandomPartner, pairs_of
 
 MARGIN = 3.0
 KEYS = [0, 1, 2, 3, 4, 1]  # rows 1 and 5 are one photograph
@@ -50,7 +50,7 @@ def views(shape, requires_grad=False):
 
 
 def draw_pairs(negatives):
-    pairs = negatives(KEYS, [Random(f"pair {row}") for row in range(6)])
+    pairs = pairs_of(negatives, KEYS, [Random(f"pair {row}") for row in range(6)])
     assert pairs.same.any() and pairs.different.any()
     return pairs
 
@@ -84,7 +84,7 @@ def test_in_batch_it_is_the_mean_of_positives_and_of_negatives_half_each(shape):
     own = [cost(distance_of(anchor[i], other[i]), False) for i in range(6)]
     others = [cost(distance_of(anchor[i], other[j]), True) for i in range(6) for j in range(6) if KEYS[i] != KEYS[j]]
     expected = (sum(own) / len(own) + sum(others) / len(others)) / 2
-    assert ContrastiveLoss(MARGIN).of_pairs(anchor, other, InBatch()(KEYS)).item() == pytest.approx(expected)
+    assert ContrastiveLoss(MARGIN).of_pairs(anchor, other, pairs_of(InBatch(), KEYS)).item() == pytest.approx(expected)
 
 
 @pooled_and_per_token
@@ -124,7 +124,7 @@ def test_embeddings_of_unequal_or_other_shapes_are_refused(first, second):
     with pytest.raises(SoliError, match="embeddings of two views have one shape"):
         ContrastiveLoss(MARGIN)(anchor, other, torch.ones(len(anchor)))
     with pytest.raises(SoliError, match="embeddings of two views have one shape"):
-        ContrastiveLoss(MARGIN).of_pairs(anchor, other, InBatch()(KEYS))
+        ContrastiveLoss(MARGIN).of_pairs(anchor, other, pairs_of(InBatch(), KEYS))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_gradients_are_finite_where_embeddings_coincide(shape):
     loss, other = ContrastiveLoss(100.0), torch.randn(shape)
     other[3] = other[4]  # two photographs in one point
     labels = torch.tensor([0, 1, 0, 1, 1, 0])
-    for value in (lambda anchor: loss(anchor, other, labels), lambda anchor: loss.of_pairs(anchor, other, InBatch()(KEYS))):
+    for value in (lambda anchor: loss(anchor, other, labels), lambda anchor: loss.of_pairs(anchor, other, pairs_of(InBatch(), KEYS))):
         anchor = other.clone()
         anchor[:2] += 1  # the rest coincides with its copy
         value(anchor.requires_grad_()).backward()
@@ -180,7 +180,7 @@ def test_a_margin_that_is_no_positive_number_is_refused(margin):
 def test_a_margin_of_auto_is_the_distance_that_was_measured(relative):
     loss, plain = ContrastiveLoss("auto", relative), ContrastiveLoss(MARGIN, relative)
     anchor, other = views((6, 5))
-    pairs = InBatch()(KEYS)
+    pairs = pairs_of(InBatch(), KEYS)
     assert loss.unit is None
     for value in (lambda: loss(anchor, other, DIFFERENT), lambda: loss.of_pairs(anchor, other, pairs)):
         with pytest.raises(SoliError, match=r"not measured yet.*measure\("):
@@ -207,7 +207,7 @@ def test_a_margin_that_was_given_is_not_measured():
 @pooled_and_per_token
 def test_a_relative_loss_is_divided_by_the_squared_margin_and_has_no_scale(shape):
     anchor, other = views(shape)
-    pairs, plain, relative = InBatch()(KEYS), ContrastiveLoss(MARGIN), ContrastiveLoss(MARGIN, relative=True)
+    pairs, plain, relative = pairs_of(InBatch(), KEYS), ContrastiveLoss(MARGIN), ContrastiveLoss(MARGIN, relative=True)
     larger = ContrastiveLoss(10 * MARGIN, relative=True)
     expected = plain(anchor, other, DIFFERENT).item() / MARGIN**2
     assert relative(anchor, other, DIFFERENT).item() == pytest.approx(expected)
@@ -272,4 +272,4 @@ def test_a_label_is_nought_or_one(label):
 def test_pairs_of_another_number_of_photographs_are_refused():
     anchor, other = views((6, 5))
     with pytest.raises(SoliError, match=r"pairs of 6 photographs are \(6, 6\), not \(1, 1\)"):
-        ContrastiveLoss().of_pairs(anchor, other, InBatch()([1]))
+        ContrastiveLoss().of_pairs(anchor, other, pairs_of(InBatch(), [1]))

@@ -8,7 +8,7 @@ import torch
 
 from soli.interfaces import Pairs, SoliError
 from soli.losses import InfoNCELoss
-from soli.negatives import InBatch, RandomPartner
+from soli.negatives import InBatch, RandomPartner, pairs_of
 
 DISTINCT, REPEATED = [0, 1, 2, 3, 4, 5], [0, 1, 2, 1, 4, 1]
 pooled_and_per_token = pytest.mark.parametrize("shape", [(6, 5), (6, 4, 5)], ids=["pooled", "per_token"])
@@ -43,22 +43,22 @@ def test_the_loss_is_a_loop_over_rows_and_columns(shape, keys, temperature):
         candidates = [i, *(j for j in range(6) if keys[j] != keys[i])]
         terms.append(surprise([cosine_of(anchor[i], other[j]) for j in candidates], temperature))
         terms.append(surprise([cosine_of(anchor[j], other[i]) for j in candidates], temperature))
-    assert InfoNCELoss(temperature).of_pairs(anchor, other, InBatch()(keys)).item() == pytest.approx(sum(terms) / 12)
+    assert InfoNCELoss(temperature).of_pairs(anchor, other, pairs_of(InBatch(), keys)).item() == pytest.approx(sum(terms) / 12)
 
 
 @pooled_and_per_token
 @pytest.mark.parametrize("temperature", [0.05, 1.0])
 def test_equal_embeddings_score_the_log_of_the_number_of_candidates(shape, temperature):
     embeddings, loss = torch.randn(shape[1:]).expand(shape), InfoNCELoss(temperature)
-    assert loss.of_pairs(embeddings, embeddings, InBatch()(DISTINCT)).item() == pytest.approx(math.log(6), rel=1e-5)
+    assert loss.of_pairs(embeddings, embeddings, pairs_of(InBatch(), DISTINCT)).item() == pytest.approx(math.log(6), rel=1e-5)
     repeated = (3 * math.log(6) + 3 * math.log(4)) / 6  # the three rows of key 1 have three candidates less one
-    assert loss.of_pairs(embeddings, embeddings, InBatch()(REPEATED)).item() == pytest.approx(repeated, rel=1e-5)
-    assert loss.of_pairs(embeddings, embeddings, InBatch()([7] * 6)).item() == 0
+    assert loss.of_pairs(embeddings, embeddings, pairs_of(InBatch(), REPEATED)).item() == pytest.approx(repeated, rel=1e-5)
+    assert loss.of_pairs(embeddings, embeddings, pairs_of(InBatch(), [7] * 6)).item() == 0
 
 
 @pytest.mark.parametrize("embeddings", [torch.eye(4), torch.tensor([[1.0, 2, 3], [-1, -2, -3]])], ids=["orthogonal", "opposite"])
 def test_copies_that_coincide_apart_from_all_others_cost_nothing_and_wrong_ones_much(embeddings):
-    loss, pairs = InfoNCELoss(0.05), InBatch()(range(len(embeddings)))
+    loss, pairs = InfoNCELoss(0.05), pairs_of(InBatch(), range(len(embeddings)))
     assert 0 <= loss.of_pairs(embeddings, embeddings, pairs).item() < 1e-6
     wrong = (embeddings[0] @ embeddings[0] - embeddings[0] @ embeddings[1]) / embeddings[0].square().sum() / 0.05
     assert loss.of_pairs(embeddings, embeddings.roll(1, 0), pairs).item() == pytest.approx(wrong.item(), rel=1e-4)
@@ -67,7 +67,7 @@ def test_copies_that_coincide_apart_from_all_others_cost_nothing_and_wrong_ones_
 @pooled_and_per_token
 def test_the_lengths_of_embeddings_and_their_distances_do_not_matter(shape):
     anchor, other = views(shape)
-    loss, pairs = InfoNCELoss(), InBatch()(REPEATED)
+    loss, pairs = InfoNCELoss(), pairs_of(InBatch(), REPEATED)
     value = loss.of_pairs(anchor, other, pairs).item()
     loss.measure(17.0)
     lengths = torch.rand(*shape[:-1], 1) + 0.5
@@ -78,18 +78,18 @@ def test_the_lengths_of_embeddings_and_their_distances_do_not_matter(shape):
 def test_the_order_of_the_batch_and_of_the_views_changes_nothing(shape):
     anchor, other = views(shape)
     loss, order = InfoNCELoss(), [3, 0, 5, 1, 4, 2]
-    value = loss.of_pairs(anchor, other, InBatch()(REPEATED)).item()
-    permuted = InBatch()([REPEATED[place] for place in order])
+    value = loss.of_pairs(anchor, other, pairs_of(InBatch(), REPEATED)).item()
+    permuted = pairs_of(InBatch(), [REPEATED[place] for place in order])
     assert loss.of_pairs(anchor[order], other[order], permuted).item() == pytest.approx(value)
-    assert loss.of_pairs(other, anchor, InBatch()(REPEATED)).item() == pytest.approx(value)
-    assert loss.of_pairs(anchor[order], other, InBatch()(REPEATED)).item() != pytest.approx(value, rel=1e-3)
+    assert loss.of_pairs(other, anchor, pairs_of(InBatch(), REPEATED)).item() == pytest.approx(value)
+    assert loss.of_pairs(anchor[order], other, pairs_of(InBatch(), REPEATED)).item() != pytest.approx(value, rel=1e-3)
 
 
 @pooled_and_per_token
 @both_keys
 def test_gradients_agree_with_differences(shape, keys):
     inputs = tuple(view.clone().requires_grad_() for view in views(shape))
-    pairs = InBatch()(keys)
+    pairs = pairs_of(InBatch(), keys)
     assert torch.autograd.gradcheck(lambda anchor, other: InfoNCELoss(0.5).of_pairs(anchor, other, pairs), inputs)
 
 
@@ -101,13 +101,13 @@ def test_a_temperature_that_is_no_positive_number_is_refused(temperature):
 
 @pytest.mark.parametrize("same_fraction", [0.0, 0.5])
 def test_pairs_of_a_random_partner_are_refused(same_fraction):
-    pairs = RandomPartner(same_fraction)(DISTINCT, [Random(f"pair {row}") for row in range(6)])
+    pairs = pairs_of(RandomPartner(same_fraction), DISTINCT, [Random(f"pair {row}") for row in range(6)])
     with pytest.raises(SoliError, match="choose negatives=in_batch"):
         InfoNCELoss().of_pairs(*views((6, 5)), pairs)
 
 
 def test_embeddings_of_other_shapes_than_the_pairs_are_refused():
-    pairs = InBatch()(DISTINCT)
+    pairs = pairs_of(InBatch(), DISTINCT)
     for first, second in [((6, 5), (5, 5)), ((5, 5), (5, 5)), ((6, 5), (6, 1, 5))]:
         with pytest.raises(SoliError):
             InfoNCELoss().of_pairs(torch.randn(first), torch.randn(second), pairs)
@@ -119,4 +119,4 @@ def test_a_photograph_alone_costs_nothing():
 
 def test_without_pairs_all_others_are_negatives():
     anchor, other = views((6, 5))
-    assert InfoNCELoss()(anchor, other).item() == pytest.approx(InfoNCELoss().of_pairs(anchor, other, InBatch()(range(6))).item())
+    assert InfoNCELoss()(anchor, other).item() == pytest.approx(InfoNCELoss().of_pairs(anchor, other, pairs_of(InBatch(), range(6))).item())

@@ -8,7 +8,7 @@ import torch
 
 from soli.datasets import CaptionedImages, Flickr8kDataset, ToyDataset, batches
 from soli.interfaces import Example, SoliError
-from soli.negatives import InBatch, RandomPartner
+from soli.negatives import InBatch, RandomPartner, pairs_of
 from soli.vocabulary import Vocabulary
 
 KEYS = [[0, 1], [7, 8, 9], [5, 6, 5, 7], [3, 3, 4, 4, 4, 9], [2, 2, 2], [1]]
@@ -20,7 +20,7 @@ def generators(keys, draw=0):
 
 
 def draws(negatives, keys, number):
-    return [negatives(keys, generators(keys, draw)) for draw in range(number)]
+    return [pairs_of(negatives, keys, generators(keys, draw)) for draw in range(number)]
 
 
 def unequal(keys):
@@ -40,14 +40,14 @@ def test_weights_sum_to_1_and_one_key_is_never_a_negative_pair(negatives, keys):
 
 @pytest.mark.parametrize("keys", [keys for keys in KEYS if len(set(keys)) > 1], ids=str)
 def test_in_batch_both_kinds_weigh_one_half_and_no_negative_is_left_out(keys):
-    pairs = InBatch()(keys)
+    pairs = pairs_of(InBatch(), keys)
     assert pairs.same.sum().item() == pytest.approx(0.5) and pairs.different.sum().item() == pytest.approx(0.5)
     assert torch.equal(pairs.different > 0, unequal(keys))
     assert len(pairs.different[unequal(keys)].unique()) == len(pairs.same.diagonal().unique()) == 1
 
 
 def test_in_batch_pairs_of_three_and_of_four_with_a_repetition_by_hand():
-    three, four = InBatch()([7, 8, 9]), InBatch()([5, 6, 5, 7])
+    three, four = pairs_of(InBatch(), [7, 8, 9]), pairs_of(InBatch(), [5, 6, 5, 7])
     assert torch.allclose(three.same, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]) / 6)
     assert torch.allclose(three.different, torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 12)
     assert torch.allclose(four.same, torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) / 8)
@@ -56,14 +56,14 @@ def test_in_batch_pairs_of_three_and_of_four_with_a_repetition_by_hand():
 
 @pytest.mark.parametrize("negatives", [InBatch(), RandomPartner(0.0)], ids=["in_batch", "random_partner"])
 def test_a_step_of_one_photograph_has_positives_alone(negatives):
-    pairs = negatives([4, 4, 4], generators([4, 4, 4]))
+    pairs = pairs_of(negatives, [4, 4, 4], generators([4, 4, 4]))
     assert torch.allclose(pairs.same, torch.eye(3) / 3) and not pairs.different.any()
 
 
 def test_keys_of_63_bits_are_told_apart():
     keys = [2**63 - 1, 2**63 - 2, 2**63 - 1]
-    assert torch.equal(InBatch()(keys).different > 0, unequal(keys))
-    partners = RandomPartner(0.0)(keys, generators(keys)).different > 0
+    assert torch.equal(pairs_of(InBatch(), keys).different > 0, unequal(keys))
+    partners = pairs_of(RandomPartner(0.0), keys, generators(keys)).different > 0
     assert partners.any(1).all() and not partners[~unequal(keys)].any()
 
 
@@ -112,10 +112,10 @@ def test_a_same_fraction_that_is_no_probability_is_refused(same_fraction):
 
 def test_a_pair_is_a_function_of_its_photographs_generator():
     keys, negatives = list(range(30)), RandomPartner()
-    first, again, other = (negatives(keys, generators(keys, draw)) for draw in (1, 1, 2))
+    first, again, other = (pairs_of(negatives, keys, generators(keys, draw)) for draw in (1, 1, 2))
     assert torch.equal(first.same, again.same) and torch.equal(first.different, again.different)
     assert not torch.equal(first.different, other.different)
-    mixed = negatives(keys, [*generators(keys, 1)[:20], *generators(keys, 2)[20:]])
+    mixed = pairs_of(negatives, keys, [*generators(keys, 1)[:20], *generators(keys, 2)[20:]])
     assert torch.equal(mixed.different, torch.cat([first.different[:20], other.different[20:]]))
 
 
@@ -148,7 +148,7 @@ def keys_of(dataset, photographs):
 
 def assert_negatives_are_exactly(keys, expected):
     """`expected` (B, B): which entries show different photographs."""
-    assert torch.equal(InBatch()(keys).different > 0, expected)
+    assert torch.equal(pairs_of(InBatch(), keys).different > 0, expected)
     met = sum(pairs.different for pairs in draws(RandomPartner(0.0), keys, 200)) > 0
     assert met.any() and not met[~expected].any()
 

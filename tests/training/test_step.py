@@ -14,7 +14,7 @@ from soli.encoders import ResNetEncoder
 from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss, InfoNCELoss
 from soli.model import Captioner
-from soli.negatives import RandomPartner
+from soli.negatives import RandomPartner, pairs_of
 from soli.training.processes import check_shares, split, steps_of
 from soli.training.settings import LoaderSettings, OptimizerSettings, Phase, RuntimeSettings
 from soli.training.siamese import Anchor
@@ -268,7 +268,7 @@ def test_a_margin_that_is_measured_is_the_mean_distance_of_different_photographs
 def test_pairs_do_not_depend_on_the_number_of_processes_or_parts():
     """They come from generators of (seed, photograph, epoch)."""
     keys, names = list(range(8)), [f"image{number}" for number in range(8)]
-    pairs = [RandomPartner()(keys, [randomness(0, "pair", name, 3) for name in names]) for _ in range(2)]
+    pairs = [pairs_of(RandomPartner(), keys, [randomness(0, "pair", name, 3) for name in names]) for _ in range(2)]
     assert torch.equal(pairs[0].different, pairs[1].different)
 
 

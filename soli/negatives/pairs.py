@@ -1,0 +1,45 @@
+"""From chosen negatives, in one direction or both, to the weighted pairs of two views that a contrastive loss compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import torch
+from torch import Tensor
+
+from soli.interfaces import Chosen, Negatives, Outside, Pairs, Queries
+
+
+def pairs_of(negatives: Negatives, keys: Sequence[int], generators: Sequence[Random] = ()) -> Pairs:
+    """The pairs of B photographs, of which nothing but the keys is known: for negatives that look at no embeddings."""
+    identities = torch.tensor(keys)
+    return weighted(negatives.choose(Queries("other", identities, identities, generators)))
+
+
+def weighted(by_anchor: Chosen, by_other: Chosen | None = None) -> Pairs:
+    """The pairs that the anchor views ask for, or the mean of those and of the pairs that the other views ask for.
+
+    In each direction the negatives together weigh as much as the number of photographs that have any.
+    """
+    first = _of_direction(by_anchor, 0)
+    if by_other is None:
+        return first
+    second = _of_direction(by_other, 1)
+    halves = [Outside(part.view, part.embeddings, part.weights / 2) for part in (*first.outside, *second.outside)]
+    return Pairs((first.same + second.same) / 2, (first.different + second.different.T) / 2, tuple(halves))
+
+
+def _of_direction(chosen: Chosen, view: int) -> Pairs:
+    beyond = torch.zeros_like(chosen.weights[:, :0]) if chosen.outside is None else chosen.outside_weights
+    weights = torch.cat([chosen.weights, beyond], dim=1)
+    with_any = (weights > 0).any(1).sum()
+    own, weights = _scaled(chosen.own, weights * (with_any / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)))
+    different, beyond = weights.split([chosen.weights.shape[1], beyond.shape[1]], dim=1)
+    outside = () if chosen.outside is None else (Outside(view, chosen.outside, beyond),)
+    return Pairs(own.diag(), different, outside)
+
+
+def _scaled(own: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    total = own.sum() + weights.sum()
+    return own / total, weights / total
