@@ -21,7 +21,7 @@ from soli.evaluation.ladder import climb
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.model import Captioner
-from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, read_config, versions
+from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, matches, read_config, versions
 from soli.starting import starts_trained
 from soli.training.checkpoint import read_progress
 from soli.training.settings import GenerationSettings
@@ -117,7 +117,7 @@ class CaptionedRun:
 
 def check_learnt(folder: Path, trained: Mapping[str, Any], metrics: Sequence[str]) -> None:
     """Raises SoliError for a run whose config says that it has not learnt what the metrics are about."""
-    if metrics == RETRIEVAL and not learns(trained, "matching"):
+    if metrics == RETRIEVAL and not matches(trained):
         raise SoliError(
             f"{folder} was not trained to match photographs and captions, which metrics=retrieval is about: train a run with "
             "variant=vse_plus_plus, or leave metrics out to score captions."
@@ -128,12 +128,7 @@ def check_learnt(folder: Path, trained: Mapping[str, Any], metrics: Sequence[str
 
 def has_learnt_captions(trained: Mapping[str, Any]) -> bool:
     """Whether the run of this config learns captions, or starts from a captioner that may have."""
-    return learns(trained, "caption") or starts_trained(trained)
-
-
-def learns(trained: Mapping[str, Any], loss: str) -> bool:
-    """Whether any phase of a run's config has this loss, with a weight above 0."""
-    return any((phase["losses"].get(loss) or 0) > 0 for phase in trained["variant"]["phases"].values())
+    return starts_trained(trained) or any(phase["losses"].get("caption") for phase in trained["variant"]["phases"].values())
 
 
 def load_model(plan: Plan, config: DictConfig) -> tuple[Captioner, CaptionedImages]:

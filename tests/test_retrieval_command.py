@@ -11,42 +11,31 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+import soli
 from soli.captioned_runs import has_learnt_captions
 from soli.configuration import compose
 from soli.datasets import ToyDataset
 from soli.evaluation import rank_metrics
 from soli.evaluation.journal import Journal
-from soli.runs import build_captioner, build_tokenizer, load_tokenizer, read_config, write_run
-from soli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from tests.evaluation.small_matchers import give_matcher
+from soli.runs import build_captioner, build_tokenizer, write_run
+from soli.training.checkpoint import Progress, save_checkpoint
 from tests.test_commands import SMALL, failed, files, run  # noqa: F401 - a fixture
 
 RETRIEVE = ["metrics=retrieval", "conditions=[original,R0.1S50]"]
+SMALL_MATCHER = ["text_encoder.word_dim=12", "text_encoder.hidden_dim=16", "joint.dim=16"]
 MATCHING, CAPTIONING = {"matching": 1.0}, {"caption": 1.0}
 
 
 def make_run(folder, seed=0, losses=MATCHING, **changes):
     """A run folder as training leaves it, with random weights. Returns it."""
-    config = OmegaConf.to_container(compose([*SMALL, "dataset.num_test=12"]), resolve=True) | {"seed": seed, **changes}
+    config = OmegaConf.to_container(compose([*SMALL, *SMALL_MATCHER, "dataset.num_test=12"]), resolve=True) | {"seed": seed, **changes}
     config["variant"]["phases"]["caption"]["losses"] = losses
     tokenizer = build_tokenizer(config, [caption for example in ToyDataset(num_train=24).examples("train") for caption in example.captions])
     torch.manual_seed(seed)
-    model = give_matcher(build_captioner(config, tokenizer), seed)
+    model = build_captioner(config, tokenizer)
     write_run(folder, config, tokenizer, {})
     save_checkpoint(folder / "best.safetensors", model, Progress())
     return folder
-
-
-@pytest.fixture(autouse=True)
-def with_matchers(monkeypatch):
-    """Runs are loaded with the small matcher that they were made with."""
-
-    def load(folder, checkpoint="best", device="cpu"):
-        model = give_matcher(build_captioner(read_config(folder), load_tokenizer(folder), new=False))
-        load_checkpoint(folder / f"{checkpoint}.safetensors", model)
-        return model.eval()
-
-    monkeypatch.setattr("soli.captioned_runs.load", load)
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +77,13 @@ def test_the_ladder_of_a_run_with_its_files_and_its_protocol(runs, run):  # noqa
 
 
 def test_the_scores_are_those_of_the_captioner_and_of_the_ranks_that_were_written(runs, run):  # noqa: F811
-    from soli.captioned_runs import load  # the one put in place above
-
     assert run("evaluate", f"run={runs[0]}", *RETRIEVE).code == 0
     output, toy = runs[0] / "evaluation" / "test", ToyDataset(num_test=12)
     examples = toy.examples("test")
     captions, owner = [caption for example in examples for caption in example.captions], np.repeat(np.arange(12), 5)
     lines = [json.loads(line) for line in (output / "ranks.jsonl").open()]
     for row in results(output)["rows"]:
-        similarity = load(runs[0]).match([toy.read_image(example) for example in examples], captions, row["condition"])
+        similarity = soli.load(runs[0]).match([toy.read_image(example) for example in examples], captions, row["condition"])
         expected = rank_metrics(similarity, owner)
         assert {name: row[name] for name in expected} == pytest.approx(expected)
         ranks = [line["ranks"][row["condition"]] for line in lines]
