@@ -203,6 +203,7 @@ class Outside:
     view: int
     embeddings: Tensor  # (B, R, [L,] E)
     weights: Tensor  # (B, R)
+    beside: Tensor  # (B, R), how much each counts where a negative of the step counts 1
 
 
 @dataclass(frozen=True)

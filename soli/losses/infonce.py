@@ -44,7 +44,7 @@ class InfoNCELoss(nn.Module):
             raise SoliError("contrastive=infonce compares each photograph with its own copy and with others: choose negatives=in_batch.")
         similarity = self.similarity(anchor, other)  # (B, B)
         counted = (pairs.different > 0).to(similarity.dtype)
-        beyond = [_beyond(anchor, pairs.outside, 0, pairs.different), _beyond(other, pairs.outside, 1, pairs.different.T)]
+        beyond = [_beyond(anchor, pairs.outside, 0), _beyond(other, pairs.outside, 1)]
         positive = similarity.diagonal()
         by_anchor = self._surprise(positive, similarity, counted, *beyond[0])
         return (by_anchor.mean() + self._surprise(positive, similarity.T, counted.T, *beyond[1]).mean()) / 2
@@ -83,15 +83,13 @@ class InfoNCELoss(nn.Module):
         return torch.cat(logits, dim=1).logsumexp(1) - logits[0].squeeze(1)
 
 
-def _beyond(views: Tensor, outside: tuple[Outside, ...], view: int, different: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _beyond(views: Tensor, outside: tuple[Outside, ...], view: int) -> tuple[Tensor | None, Tensor | None]:
     """The cosines (B, R) of a view's negatives from outside, and how much each counts beside one of the step."""
     parts = [part for part in outside if part.view == view]
     if not parts:
         return None, None
-    unit = different.amax(1, keepdim=True)
     cosine = torch.cat([_cosines_of_each(views, part.embeddings.to(views.dtype)) for part in parts], dim=1)
-    weights = torch.cat([part.weights for part in parts], dim=1)
-    return cosine, torch.where(unit > 0, weights / unit.clamp(min=torch.finfo(unit.dtype).tiny), (weights > 0).to(weights.dtype))
+    return cosine, torch.cat([part.beside for part in parts], dim=1)
 
 
 def _cosines_of_each(views: Tensor, candidates: Tensor) -> Tensor:

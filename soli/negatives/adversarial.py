@@ -19,7 +19,8 @@ from soli.interfaces import Chosen, Queries, SoliError, check_value
 from soli.negatives.hardest import Hardest
 from soli.negatives.in_batch import InBatch
 
-IN_STEP = {"hardest": Hardest, "all": InBatch}
+IN_STEP = ("hardest", "all", "none")
+BASELINES = ("none", "moving_average", "self_critical")
 LARGEST = 2**30  # numbers in a memory of candidates: 4 GiB
 
 
@@ -40,20 +41,26 @@ class Adversarial:
         entropy: float = 0.0,
         temperature: float = 0.1,
         in_step: Literal["hardest", "all", "none"] = "hardest",
+        warmup_steps: int = 0,
         weight: float = 1.0,
         capacity: int = 32768,
         lr: float = 0.001,
         schedule: Literal["constant", "cosine"] = "constant",
         every_steps: int = 1,
     ):
-        """`entropy` is the weight of the distribution's entropy in the generator's objective, which keeps it from collapsing. The drawn
-        negatives of a query together count `weight` beside those of the step. The generator has an Adam optimizer of its own, with the rate
+        """`entropy` is the weight of the distribution's entropy in the generator's objective, which keeps it from collapsing. `warmup_steps`
+        are those of Hardest, in which the generator learns, but what it draws does not count yet. The drawn negatives of a query together
+        count `weight` beside those of the step. The generator has an Adam optimizer of its own, with the rate
         `lr` and half a cosine down to 0 or no schedule, and learns every `every_steps` steps.
 
         Raises SoliError for values out of range.
         """
         check_value("negatives.samples", samples, samples >= 1, "at least 1")
         check_value("negatives.noise", noise, 0 <= noise <= 1, "between 0 and 1")
+        check_value("negatives.baseline", baseline, baseline in BASELINES, " or ".join(BASELINES))
+        check_value("negatives.in_step", in_step, in_step in IN_STEP, " or ".join(IN_STEP))
+        check_value("negatives.warmup_steps", warmup_steps, warmup_steps >= 0, "0 or more")
+        check_value("negatives.schedule", schedule, schedule in ("constant", "cosine"), "constant or cosine")
         check_value("negatives.entropy", entropy, 0 <= entropy < math.inf, "a number, 0 or more")
         check_value("negatives.temperature", temperature, 0 < temperature < math.inf, "above 0, for example 0.1")
         check_value("negatives.weight", weight, 0 < weight < math.inf, "above 0")
@@ -62,7 +69,8 @@ class Adversarial:
         check_value("negatives.every_steps", every_steps, every_steps >= 1, "at least 1")
         self.samples, self.noise, self.baseline, self.entropy = samples, noise, baseline, entropy
         self.temperature, self.weight, self.capacity = temperature, weight, capacity
-        self.in_step, self.lr, self.schedule, self.every_steps = in_step, lr, schedule, every_steps
+        self.in_step, self.warmup_steps = in_step, warmup_steps
+        self.lr, self.schedule, self.every_steps = lr, schedule, every_steps
         self._num_candidates: dict[str, int] = {}
         self._num_steps = 1
         self._sides: dict[str, _Side] = {}
@@ -79,9 +87,10 @@ class Adversarial:
 
     def choose(self, queries: Queries) -> Chosen:
         """The step's own negatives, and the drawn ones outside. While too few candidates have been seen, the step's own alone."""
-        chosen = self._in_step(queries)
         side = self._side(queries)
         side.remember(queries)
+        warming_up = side.steps <= self.warmup_steps
+        chosen = self._in_step(queries, warming_up)
         allowed = side.seen & (side.keys[None, :] != queries.keys[:, None])  # (Q, K): the query's own photograph is masked
         if int(allowed.sum(1).min()) < self.samples:
             return chosen
@@ -89,6 +98,8 @@ class Adversarial:
         drawn, by_generator = draw(log_shares.detach().exp(), allowed, self.samples, self.noise, queries.generators)
         outside = side.vectors[drawn]  # (Q, R, E)
         side.learn(self, queries, log_shares, drawn, by_generator)
+        if warming_up:
+            return chosen
         share = torch.full(drawn.shape, self.weight / self.samples, device=drawn.device)
         return Chosen(chosen.own, chosen.weights, outside, share)
 
@@ -100,18 +111,18 @@ class Adversarial:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the memories hold and what the generators have learnt."""
-        return {f"{direction}.{name}": value for direction, side in self._sides.items() for name, value in side.state().items()}
+        return {f"{direction}/{name}": value for direction, side in self._sides.items() for name, value in side.state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for direction in {name.partition(".")[0] for name in state}:
-            parts = {name.partition(".")[2]: value for name, value in state.items() if name.startswith(f"{direction}.")}
-            side = _Side(*parts["vectors"].shape, parts["vectors"].device)
-            side.restore(parts)
-            self._sides[direction] = side
+        for direction in {name.rpartition("/")[0] for name in state}:
+            parts = {name.rpartition("/")[2]: value for name, value in state.items() if name.rpartition("/")[0] == direction}
+            self._sides[direction] = _Side(*parts["vectors"].shape, parts["vectors"].device).restore(parts)
 
-    def _in_step(self, queries: Queries) -> Chosen:
-        if self.in_step in IN_STEP:
-            return IN_STEP[self.in_step]().choose(queries)
+    def _in_step(self, queries: Queries, warming_up: bool) -> Chosen:
+        if warming_up or self.in_step == "all":
+            return InBatch().choose(queries)
+        if self.in_step == "hardest":
+            return Hardest().choose(queries)
         return Chosen(torch.ones_like(queries.similarity[:, 0]), torch.zeros_like(queries.similarity))
 
     def _side(self, queries: Queries) -> _Side:
@@ -123,7 +134,10 @@ class Adversarial:
                     f"or lower negatives.capacity to {LARGEST // width}."
                 )
             self._sides[queries.direction] = _Side(size, width, queries.candidates.device)
-        return self._sides[queries.direction]
+        side = self._sides[queries.direction]
+        if side.vectors.device != queries.candidates.device:  # it comes from a checkpoint
+            side = self._sides[queries.direction] = _Side(*side.vectors.shape, queries.candidates.device).restore(side.state())
+        return side
 
 
 class _Side:
@@ -135,14 +149,17 @@ class _Side:
         self.seen = torch.zeros(size, dtype=torch.bool, device=device)
         self.form = torch.eye(width, device=device, requires_grad=True)  # at the start: likely where the embedding itself sees likeness
         self.optimizer = torch.optim.Adam([self.form])
-        self.calls, self.updates = 0, 0
+        self.steps, self.calls, self.updates = 0, 0, 0
         self.mean_reward: Tensor | None = None
 
     def remember(self, queries: Queries) -> None:
         """Puts the step's candidates in their places; where there are fewer places than candidates, the newer one replaces the older."""
+        self.steps += 1
         places = queries.places % len(self.vectors)
-        self.vectors[places] = queries.candidates.detach().float()
-        self.keys[places], self.seen[places] = queries.candidate_keys, True
+        newest = ~(places[:, None] == places).triu(1).any(1)  # an assignment to one place twice would leave either
+        places = places[newest]
+        self.vectors[places] = queries.candidates.detach().float()[newest]
+        self.keys[places], self.seen[places] = queries.candidate_keys[newest], True
 
     def log_shares(self, queries: Tensor, allowed: Tensor, temperature: float) -> Tensor:
         """The logarithm of the generator's distribution (Q, K) for queries (Q, E); -inf where a candidate is not allowed."""
@@ -175,17 +192,21 @@ class _Side:
     def state(self) -> dict[str, Tensor]:
         moments = {f"adam.{name}": value for name, value in self.optimizer.state.get(self.form, {}).items()}
         reward = {} if self.mean_reward is None else {"mean_reward": self.mean_reward}
-        counts = {"counts": torch.tensor([self.calls, self.updates])}
+        counts = {"counts": torch.tensor([self.steps, self.calls, self.updates])}
         return {"vectors": self.vectors, "keys": self.keys, "seen": self.seen, "form": self.form.detach(), **counts, **moments, **reward}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.vectors, self.keys, self.seen = state["vectors"].clone(), state["keys"].clone(), state["seen"].clone()
-        self.form.data.copy_(state["form"])
-        self.calls, self.updates = state["counts"].tolist()
-        self.mean_reward = state.get("mean_reward")
-        moments = {name.removeprefix("adam."): value.clone() for name, value in state.items() if name.startswith("adam.")}
+    def restore(self, state: Mapping[str, Tensor]) -> _Side:
+        """Itself, with what `state` says."""
+        for mine, name in ((self.vectors, "vectors"), (self.keys, "keys"), (self.seen, "seen"), (self.form.data, "form")):
+            mine.copy_(state[name])
+        self.steps, self.calls, self.updates = state["counts"].tolist()
+        self.mean_reward = state["mean_reward"].to(self.vectors.device) if "mean_reward" in state else None
+        moments = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}
         if moments:
-            self.optimizer.state[self.form] = moments
+            self.optimizer.state[self.form] = {
+                name: value.clone() if name == "step" else value.to(self.vectors.device, copy=True) for name, value in moments.items()
+            }
+        return self
 
 
 def draw(shares: Tensor, allowed: Tensor, samples: int, noise: float, generators: list) -> tuple[Tensor, Tensor]:

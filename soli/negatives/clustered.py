@@ -77,6 +77,8 @@ class Clustered:
                 self.num_clusters, self.length, queries.candidates.shape[1], queries.candidates.device
             )
         queues = self._queues[queries.direction]
+        if queues.vectors.device != queries.candidates.device:  # it comes from a checkpoint
+            queues.restore(queues.state(), queries.candidates.device)
         if int((queues.counts > 0).sum()) >= 2:
             chosen = self._with_queues(chosen, queries, queues)
         queues.add(queries.candidates.detach().float(), queries.candidate_keys)
@@ -84,14 +86,12 @@ class Clustered:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the queues hold."""
-        return {f"{direction}.{name}": value for direction, queues in self._queues.items() for name, value in queues.state().items()}
+        return {f"{direction}/{name}": value for direction, queues in self._queues.items() for name, value in queues.state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for direction in {name.partition(".")[0] for name in state}:
-            parts = {name.partition(".")[2]: value for name, value in state.items() if name.startswith(f"{direction}.")}
-            queues = Queues(*parts["vectors"].shape, parts["vectors"].device)
-            queues.restore(parts)
-            self._queues[direction] = queues
+        for direction in {name.rpartition("/")[0] for name in state}:
+            parts = {name.rpartition("/")[2]: value for name, value in state.items() if name.rpartition("/")[0] == direction}
+            self._queues[direction] = Queues(*parts["vectors"].shape).restore(parts)
 
     def _with_queues(self, chosen: Chosen, queries: Queries, queues: Queues) -> Chosen:
         centroids = queues.centroids()
@@ -157,9 +157,11 @@ class Queues:
     def state(self) -> dict[str, Tensor]:
         return {"vectors": self.vectors, "keys": self.keys, "counts": self.counts, "ends": self.ends}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.vectors, self.keys = state["vectors"].clone(), state["keys"].clone()
-        self.counts, self.ends = state["counts"].clone(), state["ends"].clone()
+    def restore(self, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Queues:
+        """Itself, with what `state` says."""
+        self.vectors, self.keys = state["vectors"].to(device, copy=True), state["keys"].to(device, copy=True)
+        self.counts, self.ends = state["counts"].to(device, copy=True), state["ends"].to(device, copy=True)
+        return self
 
 
 def spread(points: Tensor, steps: int, rate: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -26,7 +27,7 @@ def weighted(by_anchor: Chosen, by_other: Chosen | None = None) -> Pairs:
     if by_other is None:
         return first
     second = _of_direction(by_other, 1)
-    halves = [Outside(part.view, part.embeddings, part.weights / 2) for part in (*first.outside, *second.outside)]
+    halves = [replace(part, weights=part.weights / 2) for part in (*first.outside, *second.outside)]
     return Pairs((first.same + second.same) / 2, (first.different + second.different.T) / 2, tuple(halves))
 
 
@@ -36,7 +37,7 @@ def _of_direction(chosen: Chosen, view: int) -> Pairs:
     with_any = (weights > 0).any(1).sum()
     own, weights = _scaled(chosen.own, weights * (with_any / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)))
     different, beyond = weights.split([chosen.weights.shape[1], beyond.shape[1]], dim=1)
-    outside = () if chosen.outside is None else (Outside(view, chosen.outside, beyond),)
+    outside = () if chosen.outside is None else (Outside(view, chosen.outside, beyond, chosen.outside_weights),)
     return Pairs(own.diag(), different, outside)
 
 

@@ -13,16 +13,21 @@ from soli.datasets import CaptionedImages, ToyDataset
 from soli.decoders import AttentionLSTM
 from soli.embedding import Embedding
 from soli.encoders import TinyEncoder
-from soli.losses import ContrastiveLoss
+from soli.interfaces import Example
+from soli.losses import ContrastiveLoss, InfoNCELoss, TripletLoss
+from soli.matching import Matcher
 from soli.model import Captioner
-from soli.negatives import InBatch
+from soli.negatives import Adversarial, Clustered, Hardest, InBatch
+from soli.text_encoders import GRUTextEncoder
 from soli.train import _phase
 from soli.training.loop import train
-from soli.training.settings import LoaderSettings, LoggingSettings, OptimizerSettings, Recipe, SiameseSettings
+from soli.training.matching import Matching
+from soli.training.settings import LoaderSettings, LoggingSettings, MatchingSettings, OptimizerSettings, Recipe, SiameseSettings
 from soli.training.siamese import Siamese
 from soli.vocabulary import Vocabulary
 
 VARIANTS = ("baseline", "aug", "half", "par", "con")
+PLAIN = OptimizerSettings(name="sgd", lr=0.02, schedule="constant", clip_norm=None)  # a difference of gradients stays as large as it is
 
 
 def toy_data(num_train=20):
@@ -31,11 +36,64 @@ def toy_data(num_train=20):
     return CaptionedImages(toy, "train", vocabulary)
 
 
+class UnequalCaptions:
+    """Toy pictures with one to five captions each."""
+
+    name, reference_side, splits = "unequal", None, ("train",)
+
+    def __init__(self, toy):
+        self.toy = toy
+        examples = enumerate(toy.examples("train"))
+        self.kept = [Example(example.image_id, example.captions[: 1 + number % 5], example.path) for number, example in examples]
+
+    def examples(self, _split):
+        return self.kept
+
+    def read_image(self, example):
+        return self.toy.read_image(example)
+
+    def fingerprint(self, example):
+        return self.toy.fingerprint(example)
+
+
+def unequal_data(num_train=11):
+    toy = ToyDataset(num_train=num_train, num_val=4, num_test=4)
+    vocabulary = Vocabulary.build(caption for example in toy.examples("train") for caption in example.captions)
+    return CaptionedImages(UnequalCaptions(toy), "train", vocabulary)
+
+
 def make_model(vocabulary, dropout=0.3, **embedding):
     torch.manual_seed(0)
     encoder = TinyEncoder(feature_dim=32, input_size=32)
     decoder = AttentionLSTM(32, vocabulary.words, 16, 32, 16, dropout=dropout)
     return Captioner(encoder, decoder, vocabulary, projector=Embedding(32, **embedding))
+
+
+def make_matching_model(vocabulary, dropout=0.0, pooling="mean", **embedding):
+    """As `make_model`, with a matcher. `dropout` is that of the decoder and of the text encoder."""
+    model = make_model(vocabulary, dropout, **embedding)
+    model.matcher = Matcher(32, GRUTextEncoder(vocabulary.words, 16, 24, dropout=dropout), dim=16, pooling=pooling)
+    return model
+
+
+def small_adversarial(**changes):
+    return Adversarial(**{"samples": 2, "noise": 0.2, "entropy": 0.1, "lr": 0.05, **changes})
+
+
+def small_clustered(**changes):
+    return Clustered(**{"num_clusters": 4, "length": 3, "virtual": 3, **changes})
+
+
+def matching(name="vse_plus_plus", negatives=None, **settings):
+    """The term of configs/matching/<name>.yaml, with small memories of its own."""
+    parts = {
+        "vse": (TripletLoss, InBatch),
+        "vse_plus_plus": (TripletLoss, Hardest),
+        "ace": (TripletLoss, small_adversarial),
+        "cmns": (InfoNCELoss, small_clustered),
+    }
+    loss, its_negatives = parts[name]
+    return Matching(loss(), negatives or its_negatives(), MatchingSettings(**settings))
 
 
 def variant_phases(name, epochs=2, conditions="[original,R0.5S1,R0.2S50,R1S1_GF500]"):
@@ -64,10 +122,12 @@ def constant_validation(_distance=None):
     return {"CIDEr": 0.5}
 
 
-def run(recipe, folder, model, data, resume=False, **parts):
-    """Trains `model` into `folder`, and returns its weights."""
+def run(recipe, folder, model, data, resume=False, term=None, **parts):
+    """Trains `model` into `folder`, and returns its weights. `term` is the matching term, `parts` are those of the contrastive one."""
     folder.mkdir(exist_ok=True)
-    train(model, data, recipe, folder, constant_validation, resume, siamese(**parts))
+    if term is not None:
+        recipe = replace(recipe, matching=term.settings)
+    train(model, data, recipe, folder, constant_validation, resume, siamese(**parts), term)
     return weights(model)
 
 
