@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from soli.bridge import read_tokens
 from soli.byte_pairs import BytePairs
-from soli.configuration import build
+from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
 from soli.embedding import Embedding
@@ -29,6 +29,7 @@ from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
+ADDED = ("text_encoder", "matching", "joint", "spectral", "features")  # sections that runs made before there was matching lack, and do not use
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
 Tokens = Vocabulary | BytePairs
 
@@ -116,8 +117,11 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
     try:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
         missing = [field.name for field in fields(TrainConfig) if not isinstance(config, dict) or field.name not in config]
-        if missing:
+        if set(missing) - set(ADDED):
             raise SoliError(f"there is no {', '.join(missing)}")
+        if missing:
+            defaults = OmegaConf.to_container(compose(), resolve=True)
+            config |= {name: defaults[name] for name in missing}
         check_values(config, TrainConfig)
     except Exception as reason:  # of yaml, of OmegaConf, or ours
         raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason)}") from reason

@@ -91,7 +91,7 @@ def load_start(model: Captioner, config: Mapping[str, Any]) -> None:
 
 
 def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
-    """Puts the best weights of another run into `model`; a projector that the run did not have stays as it is.
+    """Puts the best weights of another run into `model`; a projector or matcher that the run did not have stays as it is.
 
     Raises SoliError when the run's vocabulary or parts differ, naming the keys.
     """
@@ -104,7 +104,7 @@ def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
             f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
         )
     try:
-        load_weights(folder / "best.safetensors", model, optional="projector.")
+        load_weights(folder / "best.safetensors", model, optional=("projector.", "matcher."))
     except SoliError as reason:
         differing = [
             f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"

@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,17 +165,17 @@ def load_checkpoint(
     return progress
 
 
-def load_weights(path: Path, model: nn.Module, optional: str = "") -> None:
-    """Puts the weights of `path` alone into `model`, where it may lack (or have too many of) those whose names begin with `optional`.
+def load_weights(path: Path, model: nn.Module, optional: Sequence[str] = ()) -> None:
+    """Puts the weights of `path` alone into `model`, which may lack (or have too many of) those whose names begin with one of `optional`.
 
     Raises SoliError as load_checkpoint does.
     """
     weights = _under("model.", _read(path)[0])
-    if optional:
-        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(optional)}
-        present = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(optional)}
+    for prefix in optional:
+        present = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefix)}
         same = all(name in weights and weights[name].shape == tensor.shape for name, tensor in present.items())
-        weights = {**kept, **({name: weights[name] for name in present} if same else present)}
+        taken = {name: weights[name] for name in present} if same else present
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(prefix)} | taken
     _put(path, weights, model)
 
 

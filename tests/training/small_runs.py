@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import torch
 from omegaconf import OmegaConf
@@ -98,9 +99,14 @@ def matching(name="vse_plus_plus", negatives=None, **settings):
 
 def variant_phases(name, epochs=2, conditions="[original,R0.5S1,R0.2S50,R1S1_GF500]"):
     """The phases of configs/variant/<name>.yaml, with fewer epochs."""
-    config = compose([f"variant={name}", f"degradation.conditions={conditions}"])
-    phases = OmegaConf.to_container(config, resolve=True)["variant"]["phases"]
+    phases = json.loads(_composed(f"variant={name}", f"degradation.conditions={conditions}"))["variant"]["phases"]
     return {phase: replace(_phase(content, AttentionLSTM.attention_weight), epochs=epochs) for phase, content in phases.items()}
+
+
+@cache
+def _composed(*overrides):
+    """The config, which takes longer than most of the trainings here."""
+    return json.dumps(OmegaConf.to_container(compose(overrides), resolve=True))
 
 
 def make_recipe(variant="par", epochs=2, anchor="shared", **changes):

@@ -20,6 +20,7 @@ from soli.training.settings import LoaderSettings, OptimizerSettings, Phase, Run
 from soli.training.siamese import Anchor
 from soli.training.views import randomness
 from tests.training.small_runs import (
+    PLAIN,
     VARIANTS,
     logged,
     make_model,
@@ -32,9 +33,6 @@ from tests.training.small_runs import (
     variant_phases,
     weights,
 )
-
-PLAIN = OptimizerSettings(name="sgd", lr=0.02, schedule="constant", clip_norm=None)
-
 
 @pytest.fixture(scope="module")
 def data():

@@ -1,0 +1,129 @@
+"""Which negatives a matching of photographs and captions learns most from: the same budget for each, several seeds, tables and curves.
+
+    python scripts/hard_negatives.py --out runs/negatives --seeds 0 1 2 experiment=flickr8k/vit_tiny_matching \\
+        dataset.root=data/flickr8k encoder.weights=<folder> features.cache=runs/features
+
+Trains `<out>/<matching>_<seed>` for every choice and seed, as many at a time as --jobs says; those that are finished are not trained again,
+those that were interrupted go on. Then `<out>/test/` has retrieval_comparison.* of the test split (soli.evaluate), and `<out>/curves.csv`
+and `curves.png` the sum of recalls on the validation split against steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import fmean, stdev
+
+from matplotlib import pyplot
+
+from soli.interfaces import SoliError
+from soli.training.checkpoint import LAST, read_progress
+
+CHOICES = ("random", "vse", "vse_plus_plus", "ace", "cmns")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the runs, the tables and the curves")
+    parser.add_argument(
+        "--matching", nargs="+", default=list(CHOICES), help="choices of the group matching; name:key=value,... sets some of it"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, on one thread each if there are several")
+    parser.add_argument("--conditions", nargs="+", default=["original"], help="of the evaluation")
+    parser.add_argument("overrides", nargs="*", help="of soli.train, for all runs")
+    given = parser.parse_args()
+    names = [choice.partition(":")[0] for choice in given.matching]
+    groups = {choice: [given.out / f"{_label(choice)}_{seed}" for seed in given.seeds] for choice in given.matching}
+    if len(set(map(_label, given.matching))) < len(names) or min(given.jobs, len(given.seeds)) < 1:
+        raise SoliError("--matching names every choice once, and --jobs and --seeds at least one.")
+    jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(lambda job: train(*job, given), jobs))
+    curves = {_label(choice): read_curve(runs) for choice, runs in groups.items()}
+    write_curves(curves, given.out)
+    variants = ",".join(f"{_label(choice)}:[{','.join(map(str, runs))}]" for choice, runs in groups.items())
+    conditions = f"conditions=[{','.join(given.conditions)}]"
+    run_command("evaluate", f"runs={{{variants}}}", "metrics=retrieval", conditions, f"output={given.out / 'test'}")
+
+
+def train(choice: str, seed: int, given: argparse.Namespace) -> None:
+    """One run, from where it is."""
+    folder = given.out / f"{_label(choice)}_{seed}"
+    if (folder / LAST).is_file() and read_progress(folder / LAST).finished:
+        print(f"{folder} is finished already", flush=True)
+        return
+    if (folder / "config.yaml").is_file():
+        run_command("train", f"resume={folder}", log=folder.with_suffix(".log"))
+        return
+    name, _, settings = choice.partition(":")
+    own = [f"matching.{setting}" for setting in settings.split(",") if setting]
+    threads = ["runtime.threads=1"] if given.jobs > 1 else []
+    overrides = [*given.overrides, f"matching={name}", *own, f"seed={seed}", f"run_dir={folder}", *threads]
+    run_command("train", *overrides, log=folder.with_suffix(".log"))
+
+
+def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
+    """A command of soli in a process of its own; with `log`, its output goes there. Raises SoliError where it fails."""
+    print(" ".join(["soli." + command, *overrides]), flush=True)
+    if log is None:
+        code = subprocess.run([sys.executable, "-m", f"soli.{command}", *overrides], check=False).returncode
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a", encoding="utf-8") as file:
+            code = subprocess.run([sys.executable, "-m", f"soli.{command}", *overrides], stdout=file, stderr=file, check=False).returncode
+    if code:
+        raise SoliError(f"soli.{command} failed" + (f": see {log}." if log else "."))
+
+
+def read_curve(runs: Sequence[Path]) -> dict[int, list[float]]:
+    """The sum of recalls on the validation split by step, of every run."""
+    curve: dict[int, list[float]] = {}
+    for run in runs:
+        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if entry["kind"] == "validation":
+                curve.setdefault(entry["step"], []).append(entry["rsum"])
+    return curve
+
+
+def write_curves(curves: dict[str, dict[int, list[float]]], out: Path) -> None:
+    """curves.csv and curves.png: mean over seeds, and one standard deviation to both sides."""
+    with open(out / "curves.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["matching", "step", "rsum_mean", "rsum_std", "seeds"])
+        for name, curve in curves.items():
+            table.writerows([name, step, round(fmean(sums), 4), round(_spread(sums), 4), len(sums)] for step, sums in curve.items())
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, curve in curves.items():
+        means, spreads = [fmean(sums) for sums in curve.values()], [_spread(sums) for sums in curve.values()]
+        (line,) = axes.plot(list(curve), means, marker="o", markersize=3, label=name)
+        low, high = ([mean + sign * spread for mean, spread in zip(means, spreads, strict=True)] for sign in (-1, 1))
+        axes.fill_between(list(curve), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set(xlabel="step", ylabel="sum of recalls, validation split", title="Mean and standard deviation over seeds")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(out / "curves.png", dpi=120)
+    print(f"The curves are in {out / 'curves.csv'} and curves.png")
+
+
+def _label(choice: str) -> str:
+    """A choice as the name of a folder."""
+    return choice.replace(":", "_").replace(",", "_").replace("=", "")
+
+
+def _spread(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SoliError as error:
+        sys.exit(f"error: {error}")
