@@ -86,7 +86,7 @@ def check_shares(num_photographs: int, loader: LoaderSettings, num_processes: in
     smallest = num_photographs // math.ceil(num_photographs / loader.batch_size)
     where = f"loader.batch_size={loader.batch_size} makes steps of {smallest} of the {num_photographs} training photographs"
     if smallest < least:
-        raise SoliError(f"{where}: the negatives of the contrastive loss are the other photographs of a step. Give {least} or more.")
+        raise SoliError(f"{where}: the negatives are the other photographs of a step. Give {least} or more.")
     if smallest < num_processes * loader.accumulation:
         raise SoliError(
             f"{where}, too few for {num_processes} processes with loader.accumulation={loader.accumulation}: "
