@@ -145,6 +145,7 @@ class _Side:
 
     def __init__(self, size: int, width: int, device: torch.device):
         self.vectors = torch.zeros(size, width, device=device)
+        self.units = torch.zeros_like(self.vectors)  # the same with length 1
         self.keys = torch.zeros(size, dtype=torch.long, device=device)
         self.seen = torch.zeros(size, dtype=torch.bool, device=device)
         self.form = torch.eye(width, device=device, requires_grad=True)  # at the start: likely where the embedding itself sees likeness
@@ -159,16 +160,13 @@ class _Side:
         newest = ~(places[:, None] == places).triu(1).any(1)  # an assignment to one place twice would leave either
         places = places[newest]
         self.vectors[places] = queries.candidates.detach().float()[newest]
+        self.units[places] = functional.normalize(self.vectors[places], dim=1)
         self.keys[places], self.seen[places] = queries.candidate_keys[newest], True
 
     def log_shares(self, queries: Tensor, allowed: Tensor, temperature: float) -> Tensor:
         """The logarithm of the generator's distribution (Q, K) for queries (Q, E); -inf where a candidate is not allowed."""
-        likeness = (functional.normalize(queries.detach().float(), dim=1) @ self.form) @ self._units.T
+        likeness = (functional.normalize(queries.detach().float(), dim=1) @ self.form) @ self.units.T
         return (likeness / temperature).masked_fill(~allowed, -torch.inf).log_softmax(1)
-
-    @property
-    def _units(self) -> Tensor:
-        return functional.normalize(self.vectors, dim=1)
 
     def learn(self, settings: Adversarial, queries: Queries, log_shares: Tensor, drawn: Tensor, by_generator: Tensor) -> None:
         """One step of REINFORCE on the loss that the drawn candidates cause."""
@@ -199,6 +197,7 @@ class _Side:
         """Itself, with what `state` says."""
         for mine, name in ((self.vectors, "vectors"), (self.keys, "keys"), (self.seen, "seen"), (self.form.data, "form")):
             mine.copy_(state[name])
+        self.units = functional.normalize(self.vectors, dim=1)
         self.steps, self.calls, self.updates = state["counts"].tolist()
         self.mean_reward = state["mean_reward"].to(self.vectors.device) if "mean_reward" in state else None
         moments = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}

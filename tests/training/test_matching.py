@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -43,6 +44,14 @@ from tests.training.test_resume import stop_at
 from tests.training.test_step import largest_difference
 
 ONE_STEP = {"runtime": RuntimeSettings(max_steps=1), "optimizer": PLAIN, "loader": LoaderSettings(batch_size=6, flip=False)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """Accelerate collects garbage at the end of every training, which takes longer than most trainings here."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -262,11 +271,11 @@ def test_dropout_of_the_text_encoder_is_a_function_of_the_step(data, tmp_path):
 
 def test_matching_learns(data, tmp_path):
     """Eleven drawn pictures and their captions are told apart."""
-    settings = {"optimizer": OptimizerSettings(lr=1e-2, schedule="constant"), "validation": ValidationSettings(every_epochs=60)}
-    recipe = make_recipe(phases(epochs=60), loader=LoaderSettings(batch_size=11, flip=False), **settings)
-    run(recipe, tmp_path / "run", make_matching_model(data.tokenizer), data, term=matching())
+    settings = {"optimizer": OptimizerSettings(lr=3e-3, schedule="constant"), "validation": ValidationSettings(every_epochs=40)}
+    recipe = make_recipe(phases(epochs=40), loader=LoaderSettings(batch_size=11, flip=False), **settings)
+    run(recipe, tmp_path / "run", make_matching_model(data.tokenizer), data, term=matching("vse"))
     losses = [line["matching"] for line in logged(tmp_path / "run", "train")]
-    assert losses[0] > 0.4 and losses[-1] < 0.5 * losses[0]
+    assert losses[0] > 5 and losses[-1] < 0.2 * losses[0]
 
 
 @pytest.mark.parametrize("wanted", [1, 2])
