@@ -34,6 +34,7 @@ from tests.training.small_runs import (
     weights,
 )
 
+
 @pytest.fixture(scope="module")
 def data():
     return toy_data()
