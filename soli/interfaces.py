@@ -129,8 +129,8 @@ class Decoder(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Captions to vectors: `(tokens (M, T), is_word (M, T) bool) -> (M, output_dim)`. `is_word` is false for padding, which comes last and may
-    be no token at all (an id below 0); every caption has a token at least, and what stands in the padding changes nothing."""
+    """Captions to vectors: `(tokens (M, T), is_word (M, T) bool) -> (M, output_dim)`. `is_word` is false for padding, which comes last and
+    may be no token at all (an id below 0); every caption has a token at least, and what stands in the padding changes nothing."""
 
     output_dim: int
 
@@ -184,9 +184,9 @@ class Negatives(Protocol):
     """`choose(queries) -> Chosen`.
 
     `least` is the smallest number of photographs in a step that gives a negative, `every_own` whether every query gets its own counterpart,
-    `symmetric` whether one direction says all. Optional: `prepare(num_candidates, num_steps)`, told before training how many candidates each
-    direction has in all and how many steps there will be; `state_dict()` and `load_state_dict(state)`, of tensors, for what is remembered
-    from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`.
+    `symmetric` whether one direction says all. Optional: `prepare(num_candidates, num_steps)`, told before training how many candidates
+    each direction has in all and how many steps there will be; `state_dict()` and `load_state_dict(state)`, of tensors, for what is
+    remembered from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`.
     """
 
     least: int
@@ -239,7 +239,8 @@ class PairLoss(Protocol):
 
 
 class MatchingLoss(Protocol):
-    """A loss over photographs (B, E) and captions (M, E) in the joint space: `of_matches(images, captions, owner (M,), by_image, by_caption)`.
+    """A loss over photographs (B, E) and captions (M, E) in the joint space: `of_matches(images, captions, owner (M,), by_image,
+    by_caption)`.
 
     `owner` says which photograph each caption is of; the negatives are those of photographs among captions, and of captions among
     photographs. `similarity_harm(own (Q,), similarity (Q, R)) -> (Q, R)`: the loss of negatives of these similarities.

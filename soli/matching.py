@@ -23,7 +23,7 @@ class Matcher(nn.Module):
     def __init__(
         self, feature_dim: int, text_encoder: TextEncoder, dim: int = 1024, pooling: Literal["mean", "first", "first_and_mean"] = "mean"
     ):
-        """`dim` is the width E of the joint space. `pooling`: the mean of all places; the first place, which is a ViT's class token; or both."""
+        """`dim` is the width E of the joint space. `pooling`: the mean of all places; the first, which is a ViT's class token; or both."""
         super().__init__()
         assert pooling in POOLINGS
         self.pooling, self.dim = pooling, dim

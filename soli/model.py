@@ -46,8 +46,9 @@ class Captioner(nn.Module):
         generation: Mapping[str, Any] | None = None,
         matcher: Matcher | None = None,
     ):
-        """`projector` None: features averaged over the grid, as in SOLI. `matcher` None: photographs and captions are not compared. `mode` and `reference_side` say what the name of a condition means
-        here, as in `soli.degradations.parse`. `generation`: options of GenerationOptions that `caption` takes where it is given none.
+        """`projector` None: features averaged over the grid, as in SOLI. `matcher` None: photographs and captions are not compared. `mode`
+        and `reference_side` say what the name of a condition means here, as in `soli.degradations.parse`. `generation`: options of
+        GenerationOptions that `caption` takes where it is given none.
 
         Raises SoliError when the decoder's output does not have a place for every token.
         """

@@ -189,7 +189,7 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
         data = data.first(recipe.validation.limit)
     degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
     if recipe.validation.metric == "rsum" and model.matcher is None:
-        raise SoliError("validation.metric=rsum is of retrieval, and no phase matches photographs and captions: choose CIDEr, or variant=ace.")
+        raise SoliError("validation.metric=rsum is of retrieval, and no phase matches captions with photographs: choose auto.")
     if not any(has(phase, "caption", "attention", "contrastive") for phase in recipe.phases.values()):
         return lambda _: _retrieval(model, data, degradations, recipe)
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
@@ -216,8 +216,8 @@ def _validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe
 
 def _retrieval(model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe) -> dict[str, float]:
     """The scores of retrieval on `data`; features that an encoder makes which never trains come from the cache."""
-    frozen = not any(factor and name.partition(".")[0] == "encoder" for phase in recipe.phases.values() for name, factor in phase.train.items())
-    if recipe.features.cache is not None and frozen:
+    trained = {name.partition(".")[0] for phase in recipe.phases.values() for name, factor in phase.train.items() if factor}
+    if recipe.features.cache is not None and "encoder" not in trained:
         cache = FeatureCache(Path(recipe.features.cache), model, recipe.features.dtype, recipe.runtime.precision)
         cache.ensure(data, degradations)
         places = {degradation.spec: _joint(model, data, degradation, cache) for degradation in degradations}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -15,6 +15,8 @@ from soli.datasets import CaptionedImages, batches
 from soli.degradations import Degradation
 from soli.evaluation.journal import Journal
 from soli.model import Captioner
+
+Entry = dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]  # of a batch, by condition: captions, sizes, embeddings
 
 
 @dataclass
@@ -32,7 +34,6 @@ class Rung:
         return round(median(height for height, _ in self.sizes)), round(median(width for _, width in self.sizes))
 
 
-@torch.inference_mode()
 def climb(
     model: Captioner,
     data: CaptionedImages,
@@ -49,36 +50,51 @@ def climb(
     `options` are those of GenerationOptions (soli/generation.py). With a `journal` every batch is kept, and what it already has is not done
     again.
     """
+
+    def describe(features: Tensor, first: int) -> list[str]:
+        return model.describe(features, first=first, **options)
+
+    return visit(model, data, degradations, describe, model.embeddings, batch_size, workers, precision, progress, journal)
+
+
+@torch.inference_mode()
+def visit(
+    model: Captioner,
+    data: CaptionedImages,
+    degradations: Sequence[Degradation],
+    describe: Callable[[Tensor, int], list[str]],
+    embed: Callable[[Tensor], Tensor],
+    batch_size: int = 32,
+    workers: int = 0,
+    precision: str = "fp32",
+    progress: bool = True,
+    journal: Journal | None = None,
+) -> list[Rung]:
+    """What `describe` and `embed` make of the features (n, L, D) of all photographs at each of `degradations`.
+
+    `describe` is told how many photographs came before, and answers with captions, or with none; `embed` with embeddings (n, E).
+    """
     model.eval()
-    rungs = [Rung(degradation.spec) for degradation in degradations]
-    embeddings: list[list[Tensor]] = [[] for _ in rungs]
-    for entry in journal.entries() if journal is not None else ():
-        for rung, parts in zip(rungs, embeddings, strict=True):
-            captions, sizes, vectors = entry[rung.condition]
-            _extend(rung, captions, sizes)
-            parts.append(vectors)
-    done = len(rungs[0].captions)
+    names = [degradation.spec for degradation in degradations]
+    entries: list[Entry] = list(journal.entries()) if journal is not None else []
+    done = sum(len(entry[names[0]][1]) for entry in entries)
     plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(done, len(data), batch_size)]
-    bar = tqdm(total=len(data), initial=done, desc="captions", unit="photograph", disable=not progress, dynamic_ncols=True)
-    for batch in batches(data, plan, workers):
-        entry = {}
-        for rung, degradation, parts in zip(rungs, degradations, embeddings, strict=True):
-            sizes = [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                features = model.encoder(model.render(batch.images, [degradation] * len(batch.images)))
-                captions = model.describe(features, first=len(rung.captions), **options)
-            _extend(rung, captions, sizes)
-            parts.append(model.embeddings(features).cpu())
-            entry[rung.condition] = captions, sizes, parts[-1]
-        if journal is not None:
-            journal.add(entry)
-        bar.update(len(batch.images))
-    bar.close()
-    for rung, parts in zip(rungs, embeddings, strict=True):
-        rung.embeddings = torch.cat(parts)
-    return rungs
+    with tqdm(total=len(data), initial=done, desc="photographs", unit="", disable=not progress, dynamic_ncols=True) as bar:
+        for indices, batch in zip(plan, batches(data, plan, workers), strict=True):
+            entry = {}
+            for degradation in degradations:
+                sizes = [degradation.size(*photograph.shape[1:]) for photograph in batch.images]
+                with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    features = model.encoder(model.render(batch.images, [degradation] * len(batch.images)))
+                    captions = describe(features, indices[0])
+                entry[degradation.spec] = captions, sizes, embed(features).cpu()
+            if journal is not None:
+                journal.add(entry)
+            entries.append(entry)
+            bar.update(len(indices))
+    return [_rung(name, [entry[name] for entry in entries]) for name in names]
 
 
-def _extend(rung: Rung, captions: list[str], sizes: list[tuple[int, int]]) -> None:
-    rung.captions += captions
-    rung.sizes += sizes
+def _rung(condition: str, parts: Sequence[tuple[list[str], list[tuple[int, int]], Tensor]]) -> Rung:
+    captions = [caption for captions, _, _ in parts for caption in captions]
+    return Rung(condition, captions, [size for _, sizes, _ in parts for size in sizes], torch.cat([vectors for _, _, vectors in parts]))

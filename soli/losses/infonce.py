@@ -25,7 +25,9 @@ class InfoNCELoss(nn.Module):
         """Raises SoliError for a temperature that is not positive."""
         super().__init__()
         if not 0 < temperature < math.inf:
-            raise SoliError(f"contrastive.temperature={temperature} must be a number above 0, for example 0.1 (matching.loss.temperature too).")
+            raise SoliError(
+                f"contrastive.temperature={temperature} must be a number above 0, for example 0.1; matching.loss.temperature too."
+            )
         self.temperature = temperature
 
     def measure(self, distance: float) -> None:
@@ -50,7 +52,7 @@ class InfoNCELoss(nn.Module):
         return (by_anchor.mean() + self._surprise(positive, similarity.T, counted.T, *beyond[1]).mean()) / 2
 
     def of_matches(self, images: Tensor, captions: Tensor, owner: Tensor, by_image: Chosen, by_caption: Chosen) -> Tensor:
-        """Photographs (B, E) and captions (M, E) of the photographs `owner` (M,) -> scalar: the mean over captions, each with its photograph."""
+        """Photographs (B, E) and captions (M, E) of the photographs `owner` (M,) -> scalar, the mean over captions."""
         similarity = images @ captions.T  # (B, M)
         positive = similarity[owner, torch.arange(len(owner), device=owner.device)]  # (M,)
         outside = [
@@ -76,7 +78,7 @@ class InfoNCELoss(nn.Module):
         return _cosines_of_each(views, candidates) / self.temperature
 
     def _surprise(self, positive: Tensor, similarity: Tensor, weights: Tensor, beyond: Tensor | None, shares: Tensor | None) -> Tensor:
-        """(Q,): minus the log of the share of each positive (Q,) among itself and its weighted negatives, (Q, M) and beyond the step (Q, R)."""
+        """(Q,): minus the log of the share of each positive (Q,) among it and its weighted negatives, (Q, M) and beyond the step (Q, R)."""
         logits = [positive[:, None] / self.temperature, similarity / self.temperature + weights.log()]
         if beyond is not None:
             logits.append(beyond / self.temperature + shares.log())

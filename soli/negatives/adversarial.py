@@ -1,8 +1,8 @@
 """Adversarial contrastive estimation (Bose et al., arXiv 1805.03642; on VSE++ by Ling and Bose): a generator learns which negatives hurt.
 
 For each query the generator is a categorical distribution over all candidates of the training data but those of the query's own photograph,
-softmax(f' A g / temperature) of the query's embedding f and the candidates' embeddings g. It is trained by REINFORCE to draw candidates that
-cause a high loss (Eq. 13, the maximum over the generator), and what it draws joins the hardest negatives of the step (Eq. 14).
+softmax(f' A g / temperature) of the query's embedding f and the candidates' embeddings g. It is trained by REINFORCE to draw candidates
+that cause a high loss (Eq. 13, the maximum over the generator), and what it draws joins the hardest negatives of the step (Eq. 14).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LARGEST = 2**30  # numbers in a memory of candidates: 4 GiB
 class Adversarial:
     """The hardest negatives of the step, and `samples` drawn from the mixture noise * uniform + (1 - noise) * generator (Eq. 12).
 
-    Candidates are remembered as they were embedded when the training last saw them, at most `capacity` of them in a direction; those that it
-    has not seen yet cannot be drawn.
+    Candidates are remembered as they were embedded when the training last saw them, at most `capacity` of them in a direction; those that
+    it has not seen yet cannot be drawn.
     """
 
     least, every_own, symmetric = 2, True, False
@@ -48,10 +48,10 @@ class Adversarial:
         schedule: Literal["constant", "cosine"] = "constant",
         every_steps: int = 1,
     ):
-        """`entropy` is the weight of the distribution's entropy in the generator's objective, which keeps it from collapsing. `warmup_steps`
-        are those of Hardest, in which the generator learns, but what it draws does not count yet. The drawn negatives of a query together
-        count `weight` beside those of the step. The generator has an Adam optimizer of its own, with the rate
-        `lr` and half a cosine down to 0 or no schedule, and learns every `every_steps` steps.
+        """`entropy` is the weight of the distribution's entropy in the generator's objective, which keeps it from collapsing.
+        `warmup_steps` are those of Hardest, in which the generator learns, but what it draws does not count yet. The drawn negatives of a
+        query together count `weight` beside those of the step. The generator has an Adam optimizer of its own, with the rate `lr` and half
+        a cosine down to 0 or no schedule, and learns every `every_steps` steps.
 
         Raises SoliError for values out of range.
         """
@@ -211,8 +211,8 @@ class _Side:
 def draw(shares: Tensor, allowed: Tensor, samples: int, noise: float, generators: list) -> tuple[Tensor, Tensor]:
     """Candidates for each query, with replacement: indices (Q, samples), and which of them the generator has drawn, (Q, samples) bool.
 
-    `shares` (Q, K) is the generator's distribution; with probability `noise` any of the `allowed` candidates is as likely as another. What is
-    not allowed is never drawn.
+    `shares` (Q, K) is the generator's distribution; with probability `noise` any of the `allowed` candidates is as likely as another. What
+    is not allowed is never drawn.
     """
     numbers = torch.tensor([[(g.random(), g.random()) for _ in range(samples)] for g in generators], dtype=torch.float64)
     coins, places = numbers.to(shares.device).unbind(-1)  # (Q, samples)
@@ -234,8 +234,8 @@ def _inverse(weights: Tensor, places: Tensor) -> Tensor:
 def reinforce(log_shares: Tensor, drawn: Tensor, advantage: Tensor, by_generator: Tensor, entropy: float = 0.0) -> Tensor:
     """A scalar whose gradient is minus the REINFORCE estimate (Williams, 1992) of that of the expected reward, plus `entropy` times H.
 
-    `log_shares` (Q, K) with gradients, `drawn` (Q, R), `advantage` (Q, R) the rewards minus a baseline, `by_generator` (Q, R) bool: draws of
-    the noise say nothing of the generator. Mean over queries of the mean over its own draws.
+    `log_shares` (Q, K) with gradients, `drawn` (Q, R), `advantage` (Q, R) the rewards minus a baseline, `by_generator` (Q, R) bool: draws
+    of the noise say nothing of the generator. Mean over queries of the mean over its own draws.
     """
     counts = by_generator.sum(1).clamp(min=1)
     gained = (advantage * log_shares.gather(1, drawn) * by_generator).sum(1) / counts
@@ -244,4 +244,3 @@ def reinforce(log_shares: Tensor, drawn: Tensor, advantage: Tensor, by_generator
         finite = log_shares.masked_fill(log_shares == -torch.inf, 0.0)
         objective = objective - entropy * (log_shares.exp() * finite).sum(1).mean()
     return -objective
-

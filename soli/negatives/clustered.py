@@ -49,7 +49,8 @@ class Clustered:
         check_value("negatives.uniformity_steps", uniformity_steps, uniformity_steps >= 0, "0 or more")
         check_value("negatives.uniformity_rate", uniformity_rate, 0 <= uniformity_rate < math.inf, "a number, 0 or more")
         check_value("negatives.false_negative_weight", false_negative_weight, 0 <= false_negative_weight < math.inf, "a number, 0 or more")
-        check_value("negatives.margins", margins, len(margins) == 2 and all(-2 <= margin <= 2 for margin in margins), "two numbers between -2 and 2")
+        both = len(margins) == 2 and all(-2 <= margin <= 2 for margin in margins)
+        check_value("negatives.margins", margins, both, "two numbers between -2 and 2")
         self.num_clusters, self.length, self.weight, self.virtual = num_clusters, length, weight, virtual
         self.noise, self.uniformity_steps, self.uniformity_rate = noise, uniformity_steps, uniformity_rate
         self.false_negative_weight, self.margins = false_negative_weight, tuple(margins)
@@ -73,9 +74,7 @@ class Clustered:
         """While there are not two queues with members yet, the step's others alone. The step's candidates join the queues afterwards."""
         chosen = InBatch().choose(queries)
         if queries.direction not in self._queues:
-            self._queues[queries.direction] = Queues(
-                self.num_clusters, self.length, queries.candidates.shape[1], queries.candidates.device
-            )
+            self._queues[queries.direction] = Queues(self.num_clusters, self.length, queries.candidates.shape[1], queries.candidates.device)
         queues = self._queues[queries.direction]
         if queues.vectors.device != queries.candidates.device:  # it comes from a checkpoint
             queues.restore(queues.state(), queries.candidates.device)
@@ -174,4 +173,3 @@ def spread(points: Tensor, steps: int, rate: float) -> Tensor:
         shares = (4 * points @ points.transpose(-1, -2)).masked_fill(own, -torch.inf).flatten(-2).softmax(-1).unflatten(-1, own.shape)
         points = functional.normalize(points + rate * 8 * (shares.sum(-1, keepdim=True) * points - shares @ points), dim=-1)
     return points
-

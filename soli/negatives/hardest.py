@@ -15,8 +15,8 @@ from soli.negatives.in_batch import InBatch
 class Hardest:
     """Each query with its own counterpart, and with the `number` most similar candidates of other photographs.
 
-    In the first `warmup_steps` steps all of them count: from random weights the hardest alone may pull everything into one point, from which
-    a training with maxima takes long to come back.
+    In the first `warmup_steps` steps all of them count: from random weights the hardest alone may pull everything into one point, from
+    which a training with maxima takes long to come back.
     """
 
     least, every_own, symmetric = 2, True, False

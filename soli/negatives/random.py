@@ -14,7 +14,8 @@ class RandomNegative:
 
     def choose(self, queries: Queries) -> Chosen:
         """One candidate of another photograph counts 1; none where the step has no other photograph."""
-        return Chosen(torch.ones_like(queries.keys, dtype=torch.float), one_of(queries.is_negative, [g.random() for g in queries.generators]))
+        draws = [generator.random() for generator in queries.generators]
+        return Chosen(torch.ones_like(queries.keys, dtype=torch.float), one_of(queries.is_negative, draws))
 
 
 def one_of(allowed: torch.Tensor, draws: list[float]) -> torch.Tensor:

@@ -60,12 +60,12 @@ def train(
     """Trains `model` in place, phase after phase, and keeps `folder` (soli/training/checkpoint.py) up to date.
 
     `validate` scores the validation split, told how far photographs lay apart at the start of the phase (None: not measured); its
-    `recipe.validation.metric` selects each phase's best checkpoint. `siamese` and `matching` are the contrastive and the matching term of the phases that have
-    one. With `recipe.features.cache` what an encoder that does not train, or a frozen anchor, makes of photographs is kept on disk. With
-    `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of an uninterrupted
-    run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and SIGTERM save, then
-    raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss or gradient that is
-    not finite (the last checkpoint stays).
+    `recipe.validation.metric` selects each phase's best checkpoint. `siamese` and `matching` are the contrastive and the matching term of
+    the phases that have one. With `recipe.features.cache` what an encoder that does not train, or a frozen anchor, makes of photographs is
+    kept on disk. With `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of
+    an uninterrupted run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and
+    SIGTERM save, then raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss
+    or gradient that is not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model, recipe.optimizer.factors)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
@@ -203,7 +203,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
 
 
 def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
-    """The views of a phase that begins or is resumed; with a cache the features that it needs are made now, where they are not there yet."""
+    """The views of a phase that begins or is resumed; with a cache the features that it needs are made now, as far as they are missing."""
     model, recipe, data = run.model, run.recipe, run.data
     trains = trains_encoder(model)
     begun = run.anchor.encoder if run.anchor is not None and recipe.siamese.anchor == "frozen" else None  # the encoder as the phase began

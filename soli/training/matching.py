@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 
@@ -31,7 +31,7 @@ class Matching:
 
     loss: MatchingLoss
     negatives: Negatives
-    settings: MatchingSettings = MatchingSettings()
+    settings: MatchingSettings = field(default_factory=MatchingSettings)
 
     def check(self) -> None:
         """Raises SoliError for negatives that are not for matching."""
@@ -52,7 +52,7 @@ class Matching:
         """
         if bool((of_images.keys == of_images.keys[0]).all()):
             raise SoliError(
-                f"All {len(images)} photographs of a step are the same: matching has no negatives. Raise loader.batch_size, or take out copies."
+                f"All {len(images)} photographs of a step are the same: matching has no negatives. Raise loader.batch_size, or drop copies."
             )
         images, owner = self._entries(images.detach().float(), owner)
         if self.settings.siblings == "negatives":
@@ -90,7 +90,7 @@ class Matching:
         return self.negatives.choose(Queries(direction, *keys, of_queries.generators, *sides, similarity, harm, of_candidates.places))
 
     def _harm(self, queries: Tensor, own: Tensor, candidates: Tensor) -> Tensor:
-        """The loss (Q, R) that candidates (Q, R, E) cause as negatives of queries (Q, E) whose counterparts have the similarity `own` (Q,)."""
+        """The loss (Q, R) of candidates (Q, R, E) as negatives of queries (Q, E) whose counterparts are as similar as `own` (Q,)."""
         return self.loss.similarity_harm(own, torch.einsum("qe,qre->qr", queries, candidates))
 
 

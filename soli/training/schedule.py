@@ -40,7 +40,7 @@ def check_phases(phases: Mapping[str, Phase], model: nn.Module, factors: Mapping
                 f"{where}.losses.contrastive compares two views; {where}.views has {len(phase.views)} ({', '.join(phase.views)})."
             )
         if has(phase, "matching") and "matcher" not in parts:
-            raise SoliError(f"{where}.losses.matching needs a captioner with a matcher, which places photographs and captions in one space.")
+            raise SoliError(f"{where}.losses.matching needs a captioner with a matcher, for photographs and captions in one space.")
 
 
 def with_epochs(phases: Mapping[str, Phase], epochs: int) -> dict[str, Phase]:
@@ -157,8 +157,8 @@ def check_embedding_trains(model: nn.Module, phase: Phase) -> None:
     for loss, part in (("contrastive", "projector"), ("matching", "matcher")):
         if has(phase, loss) and not any(_trains(model, name) for name in ("encoder", part)):
             raise SoliError(
-                f"A phase has a {loss} loss, but trains neither the encoder nor a {part}: give train.encoder or train.{part} a factor above "
-                f"0, or losses.{loss} the weight 0."
+                f"A phase has a {loss} loss, but trains neither the encoder nor a {part}: give train.encoder or train.{part} a factor "
+                f"above 0, or losses.{loss} the weight 0."
             )
 
 

@@ -32,7 +32,9 @@ class Siamese:
                 f"{loss} compares each photograph with its own copy and with others, {negatives} does not: choose negatives=in_batch."
             )
 
-    def pairs(self, anchor: Tensor, other: Tensor, keys: Tensor, generators: Sequence[Random], places: Tensor) -> tuple[Pairs, list[Chosen]]:
+    def pairs(
+        self, anchor: Tensor, other: Tensor, keys: Tensor, generators: Sequence[Random], places: Tensor
+    ) -> tuple[Pairs, list[Chosen]]:
         """The pairs of a step's photographs, seen as `anchor` and `other` (B, [L,] E), and what the negatives chose in each direction.
 
         `keys`, `generators` and `places` (B,): as in Queries (soli/interfaces.py).

@@ -21,8 +21,8 @@ def validation_scores(
 ) -> dict[str, float]:
     """One flat mapping: each metric averaged over the conditions `selected`, then each at each condition (`CIDEr/R0.1S50`).
 
-    With it go the share of `distinct` captions, and of the embeddings their standard deviation, the number of principal components with 90 %
-    of their variance (`pc_id`), their mean distances to the copies at the conditions and to other photographs, and the ratio of these
+    With it go the share of `distinct` captions, and of the embeddings their standard deviation, the number of principal components with 90
+    % of their variance (`pc_id`), their mean distances to the copies at the conditions and to other photographs, and the ratio of these
     (soli/evaluation/embeddings.py). Prints warnings of health.py.
     """
     distinct = [len(set(rung.captions)) / len(rung.captions) for rung in rungs]
@@ -46,10 +46,11 @@ def validation_scores(
 
 
 def retrieval_scores(places: Mapping[str, Tensor], captions: Tensor, owner: Sequence[int], selected: Sequence[str]) -> dict[str, float]:
-    """One flat mapping, as `validation_scores`: `rank_metrics` averaged over the conditions `selected`, then the main ones of each condition.
+    """One flat mapping, as `validation_scores`: `rank_metrics` averaged over the conditions `selected`, then the main ones of each
+    condition.
 
-    `places` (M, E): the photographs in the joint space by condition; `captions` and `owner`: theirs, and whose they are. With it goes `pc_id`
-    of the first condition's places: `joint_pc_id`.
+    `places` (M, E): the photographs in the joint space by condition; `captions` and `owner`: theirs, and whose they are. With it goes
+    `pc_id` of the first condition's places: `joint_pc_id`.
     """
     by_condition = {name: rank(images, captions, owner).metrics() for name, images in places.items()}
     names = [parse(name).spec for name in selected]
