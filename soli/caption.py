@@ -16,12 +16,15 @@ from soli.evaluation.attention_maps import attention_maps
 from soli.interfaces import Example, SoliError
 from soli.model import Captioner
 from soli.runs import generation_settings, load, read_config, runtime_settings
+from soli.starting import check_captions
 
 
 @command("caption")
 def main(config: DictConfig) -> None:
     runtime = runtime_settings(config)
-    generation = generation_settings(read_config(Path(config.run)), config)
+    trained = read_config(Path(config.run))
+    check_captions(config.run, trained)
+    generation = generation_settings(trained, config)
     images = _files([config.images] if isinstance(config.images, str) else list(config.images))
     check_photographs([Example(image, (), Path(image)) for image in images])
     folder = None if config.attention is None else _make_figure_folder(Path(config.attention), images)

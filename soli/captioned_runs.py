@@ -22,7 +22,7 @@ from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.model import Captioner
 from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, matches, read_config, versions
-from soli.starting import starts_trained
+from soli.starting import has_learnt_captions
 from soli.training.checkpoint import read_progress
 from soli.training.settings import GenerationSettings
 
@@ -124,11 +124,6 @@ def check_learnt(folder: Path, trained: Mapping[str, Any], metrics: Sequence[str
         )
     if metrics != RETRIEVAL and not has_learnt_captions(trained):
         raise SoliError(f"{folder} has learnt no captions: give metrics=retrieval.")
-
-
-def has_learnt_captions(trained: Mapping[str, Any]) -> bool:
-    """Whether the run of this config learns captions, or starts from a captioner that may have."""
-    return starts_trained(trained) or any(phase["losses"].get("caption") for phase in trained["variant"]["phases"].values())
 
 
 def load_model(plan: Plan, config: DictConfig) -> tuple[Captioner, CaptionedImages]:

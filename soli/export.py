@@ -14,6 +14,7 @@ from soli.evaluation.tables import text_table
 from soli.interfaces import SoliError
 from soli.runs import load, read_config, versions
 from soli.scored_runs import table_rows
+from soli.starting import check_captions
 from soli.training.settings import GenerationSettings
 
 
@@ -21,6 +22,7 @@ from soli.training.settings import GenerationSettings
 def main(config: DictConfig) -> None:
     run, folder = Path(config.run), Path(config.to)
     trained = read_config(run)
+    check_captions(run, trained)
     _check_empty(folder)
     captioner = load(run, config.checkpoint)
     check_exportable(captioner)

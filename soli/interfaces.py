@@ -186,7 +186,8 @@ class Negatives(Protocol):
     `least` is the smallest number of photographs in a step that gives a negative, `every_own` whether every query gets its own counterpart,
     `symmetric` whether one direction says all. Optional: `prepare(num_candidates, num_steps)`, told before training how many candidates
     each direction has in all and how many steps there will be; `state_dict()` and `load_state_dict(state)`, of tensors, for what is
-    remembered from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`.
+    remembered from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`; `notice`, a sentence for the
+    user.
     """
 
     least: int

@@ -23,6 +23,17 @@ def starts_trained(settings: Mapping[str, Any]) -> bool:
     return settings["init_from"] is not None or settings["model"]["pretrained"] is not None
 
 
+def has_learnt_captions(settings: Mapping[str, Any]) -> bool:
+    """Whether the run of this config learns captions, or starts from a captioner that may have."""
+    return starts_trained(settings) or any(phase["losses"].get("caption") for phase in settings["variant"]["phases"].values())
+
+
+def check_captions(run: str | Path, settings: Mapping[str, Any]) -> None:
+    """Raises SoliError for a run that has learnt no captions."""
+    if not has_learnt_captions(settings):
+        raise SoliError(f"run={run} has learnt no captions, but to match them: evaluate it with soli.evaluate metrics=retrieval.")
+
+
 def check_replaced(settings: Mapping[str, Any]) -> None:
     """Raises SoliError for overrides of an encoder or decoder that `model.pretrained` would replace by one of another class."""
     source = settings["model"]["pretrained"]

@@ -22,6 +22,8 @@ COMMANDS = {
     "configuration",
     "runs",
     "starting",
+    "announcing",
+    "validating",
     "resuming",
     "captioned_runs",
     "scored_runs",

@@ -32,6 +32,7 @@ class Adversarial:
     """
 
     least, every_own, symmetric = 2, True, False
+    notice = "the generator draws from what training has seen, in the first epoch from fewer candidates than later"
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ class Clustered:
     """
 
     least, every_own, symmetric = 2, True, False
+    notice = "the queues are empty at the start; until two of them have members, the others of the step are the only negatives"
 
     def __init__(
         self,

@@ -1,0 +1,76 @@
+"""What soli.train prints when a run begins: the data and their leaks, the model, the phases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from soli.interfaces import CaptionDataset
+from soli.model import Captioner
+from soli.training.matching import Matching
+from soli.training.schedule import captioned_views, has, matched_views, parameter_groups, phase_settings
+from soli.training.settings import Recipe
+from soli.training.siamese import Siamese
+from soli.vocabulary import Vocabulary
+
+
+def summary(dataset: CaptionDataset) -> dict[str, Any]:
+    """What a run folder says of its data."""
+    splits = {
+        split: {"photographs": len(dataset.examples(split)), "captions": sum(len(example.captions) for example in dataset.examples(split))}
+        for split in dataset.splits
+    }
+    return {"name": dataset.name, "splits": splits, "reference_side": dataset.reference_side, "notices": list(dataset.notices)}
+
+
+def announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Recipe, terms: Mapping[str, Siamese | Matching]) -> None:
+    """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss."""
+    sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
+    print(f"Data: {dataset.name} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
+    for notice in dataset.notices:
+        print(f"  {notice}")
+    unknown = _share_unknown(dataset, model)
+    if unknown > 0.05:
+        print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
+    for name, found in leaks.items():
+        print(f"  leak check, {name.replace('_', ' ')}: {found['count'] if isinstance(found, dict) else found}")
+    for part in (model.decoder, getattr(model.matcher, "text_encoder", None)):
+        if getattr(part, "glove_coverage", None) is not None:
+            print(f"GloVe has {part.glove_coverage:.1%} of the words of the {type(part).__name__}")
+    for notice in getattr(model.decoder, "notices", ()):
+        print(f"Decoder: {notice}")
+    for part, module in model.named_children():
+        millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
+        print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
+    _announce_phases(recipe, model, terms)
+
+
+def _share_unknown(dataset: CaptionDataset, model: Captioner) -> float:
+    """Of the first thousand photographs' words, those that the vocabulary does not have; 0 for pieces of words."""
+    if not isinstance(model.tokenizer, Vocabulary):
+        return 0.0
+    captions = [caption for example in dataset.examples("train")[:1000] for caption in example.captions]
+    ids = [word for caption in captions for word in model.tokenizer.encode(caption)[1:-1]]
+    return ids.count(model.tokenizer.unk_id) / max(len(ids), 1)
+
+
+def _announce_phases(recipe: Recipe, model: Captioner, terms: Mapping[str, Siamese | Matching]) -> None:
+    """What each phase trains, under which losses, and a hint where the default weights do not suit the start."""
+    for name, phase in recipe.phases.items():
+        groups = parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
+        counts = Counter({module: 0 for module, factor in phase.train.items() if factor and module != "projector"})
+        for group in groups:
+            counts[group["name"]] += sum(parameter.numel() for parameter in group["params"])
+        factors = {module: phase.train[module] * recipe.optimizer.factor(module) for module in counts}
+        trained = ", ".join(f"{module} ({counts[module] / 1e6:.2f} M parameters, lr x {factor:g})" for module, factor in factors.items())
+        losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase.losses.items() if weight)
+        captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
+        captioned += f" (matching of {' and '.join(matched_views(phase))})" if matched_views(phase) else ""
+        anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
+        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
+        for loss, term in terms.items():
+            if has(phase, loss) and hasattr(term.negatives, "notice"):
+                print(f"  Negatives of the {loss} loss: {term.negatives.notice}")
+        if has(phase, "contrastive") and has(phase, "caption") and recipe.siamese.anchor == "shared" and phase.losses["contrastive"] > 1:
+            print("  A contrastive weight above 1 is for a frozen anchor (init_from=<run>); a shared one wants 1, or 0.1 from scratch.")

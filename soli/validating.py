@@ -1,0 +1,86 @@
+"""How soli.train looks at the validation split: captions and embeddings at each condition, and retrieval where matching is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from soli.datasets import CaptionedImages
+from soli.degradations import Degradation, parse
+from soli.evaluation import CaptionScorer
+from soli.evaluation.ladder import climb
+from soli.evaluation.retrieval_ladder import match_ladder
+from soli.feature_cache import FeatureCache
+from soli.interfaces import CaptionDataset, SoliError
+from soli.model import Captioner
+from soli.training.loop import Validate
+from soli.training.schedule import has
+from soli.training.settings import GenerationSettings, Recipe
+from soli.training.validation import retrieval_scores, validation_scores
+
+
+def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe: Recipe) -> Validate:
+    """A function that scores the validation split under each condition: generated captions and embeddings, and retrieval.
+
+    Captions are not generated where nothing but matching is trained.
+    """
+    data = CaptionedImages(dataset, "val", model.tokenizer, recipe.loader.max_tokens)
+    if recipe.validation.limit is not None:
+        data = data.first(recipe.validation.limit)
+    degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
+    if recipe.validation.metric == "rsum" and model.matcher is None:
+        raise SoliError("validation.metric=rsum is of retrieval, and no phase matches captions with photographs: choose auto.")
+    if not any(has(phase, "caption", "attention", "contrastive") for phase in recipe.phases.values()):
+        if recipe.validation.metric != "rsum":
+            raise SoliError(f"validation.metric={recipe.validation.metric} is of captions, and no phase learns any: choose auto, or rsum.")
+        return lambda _: _retrieval(model, data, degradations, recipe)
+    scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
+    runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
+    neutral = {name: getattr(GenerationSettings(), name) for name in generation.filters}
+    search = asdict(replace(generation, num_beams=recipe.validation.num_beams, sample=False, **neutral))
+
+    def validate(distance_at_start: float | None) -> dict[str, float]:
+        rungs = climb(
+            model,
+            data,
+            degradations,
+            workers=runtime.workers,
+            precision=runtime.precision,
+            progress=False,
+            **search,
+        )
+        scores = [scorer.score(rung.captions) for rung in rungs]
+        report = validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
+        return report if model.matcher is None else {**report, **_retrieval(model, data, degradations, recipe)}
+
+    return validate
+
+
+def _retrieval(model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe) -> dict[str, float]:
+    """The scores of retrieval on `data`; features that an encoder makes which never trains come from the cache."""
+    trained = {name.partition(".")[0] for phase in recipe.phases.values() for name, factor in phase.train.items() if factor}
+    if recipe.features.cache is not None and "encoder" not in trained:
+        cache = FeatureCache(Path(recipe.features.cache), model, recipe.features.dtype, recipe.runtime.precision)
+        cache.ensure(data, degradations)
+        places = {degradation.spec: _joint(model, data, degradation, cache) for degradation in degradations}
+    else:
+        rungs = match_ladder(model, data, degradations, workers=recipe.runtime.workers, precision=recipe.runtime.precision, progress=False)
+        places = {rung.condition: rung.embeddings for rung in rungs}
+    captions = [caption for example in data.examples for caption in example.captions]
+    owner = [index for index, example in enumerate(data.examples) for _ in example.captions]
+    return retrieval_scores(places, model.joint_captions(captions, recipe.loader.max_tokens), owner, recipe.validation.selected)
+
+
+@torch.inference_mode()
+def _joint(model: Captioner, data: CaptionedImages, degradation: Degradation, cache: FeatureCache) -> Tensor:
+    """The photographs (M, E) in the joint space, from their kept features."""
+    examples, parts = data.examples, []
+    for first in range(0, len(examples), 256):
+        some = examples[first : first + 256]
+        parts.append(model.matcher.images(cache.features(some, [degradation] * len(some)).to(model.device)).cpu())
+    return torch.cat(parts)
