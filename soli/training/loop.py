@@ -72,7 +72,7 @@ def train(
     accelerator = processes.start(model.device, recipe.runtime.precision)
     check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     settings = settings_of(recipe, data, model, siamese, matching)
-    _prepare_negatives(recipe, data, siamese, matching)
+    prepare_negatives(recipe, data, siamese, matching)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
@@ -103,8 +103,8 @@ def check_steps(
     processes.check_shares(num_photographs, recipe.loader, num_processes, max([term.negatives.least for term in used], default=1))
 
 
-def _prepare_negatives(recipe: Recipe, data: CaptionedImages, siamese: Siamese | None, matching: Matching | None) -> None:
-    """Tells negatives how many candidates there are, and for how many steps they are wanted."""
+def prepare_negatives(recipe: Recipe, data: CaptionedImages, siamese: Siamese | None, matching: Matching | None) -> None:
+    """Tells negatives how many candidates there are, and for how many steps they are wanted. Raises SoliError for too few."""
     steps = math.ceil(len(data) / recipe.loader.batch_size)
     for loss, term in (("contrastive", siamese), ("matching", matching)):
         phases = [phase for phase in recipe.phases.values() if has(phase, loss)]
