@@ -169,7 +169,8 @@ class Chosen:
     """What negatives answer: how much each candidate counts as a negative of each query, `weights` (Q, M), 0 where it is none.
 
     `own` (Q,) is how much the query's own counterpart counts, 1 unless the negatives say otherwise. `outside` (Q, R, E) are negatives that
-    the step does not have, `outside_weights` (Q, R) how much they count. `clusters`: the centroids (Q, E) of the group of embeddings that
+    the step does not have, as they were when training last saw them, `outside_weights` (Q, R) how much they count, and `outside_places`
+    (Q, R) their numbers in the training data, where they have any. `clusters`: the centroids (Q, E) of the group of embeddings that
     is most like each query, among which false negatives may be, and of the second one.
     """
 
@@ -177,6 +178,7 @@ class Chosen:
     weights: Tensor
     outside: Tensor | None = None
     outside_weights: Tensor | None = None
+    outside_places: Tensor | None = None
     clusters: tuple[Tensor, Tensor] | None = None
 
 

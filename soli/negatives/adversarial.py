@@ -102,7 +102,7 @@ class Adversarial:
         if warming_up:
             return chosen
         share = torch.full(drawn.shape, self.weight / self.samples, device=drawn.device)
-        return Chosen(chosen.own, chosen.weights, outside, share)
+        return Chosen(chosen.own, chosen.weights, outside, share, side.places[drawn])
 
     def rate(self, step: int) -> float:
         """The generator's learning rate at its update number `step`, from 0."""
@@ -147,7 +147,7 @@ class _Side:
     def __init__(self, size: int, width: int, device: torch.device):
         self.vectors = torch.zeros(size, width, device=device)
         self.units = torch.zeros_like(self.vectors)  # the same with length 1
-        self.keys = torch.zeros(size, dtype=torch.long, device=device)
+        self.keys, self.places = (torch.zeros(size, dtype=torch.long, device=device) for _ in range(2))
         self.seen = torch.zeros(size, dtype=torch.bool, device=device)
         self.form = torch.eye(width, device=device, requires_grad=True)  # at the start: likely where the embedding itself sees likeness
         self.optimizer = torch.optim.Adam([self.form])
@@ -155,14 +155,14 @@ class _Side:
         self.mean_reward: Tensor | None = None
 
     def remember(self, queries: Queries) -> None:
-        """Puts the step's candidates in their places; where there are fewer places than candidates, the newer one replaces the older."""
+        """Puts the step's candidates into their slots; where there are fewer of these than candidates, the newer replaces the older."""
         self.steps += 1
-        places = queries.places % len(self.vectors)
-        newest = ~(places[:, None] == places).triu(1).any(1)  # an assignment to one place twice would leave either
-        places = places[newest]
-        self.vectors[places] = queries.candidates.detach().float()[newest]
-        self.units[places] = functional.normalize(self.vectors[places], dim=1)
-        self.keys[places], self.seen[places] = queries.candidate_keys[newest], True
+        slots = queries.places % len(self.vectors)
+        newest = ~(slots[:, None] == slots).triu(1).any(1)  # an assignment to one slot twice would leave either
+        slots = slots[newest]
+        self.vectors[slots] = queries.candidates.detach().float()[newest]
+        self.units[slots] = functional.normalize(self.vectors[slots], dim=1)
+        self.keys[slots], self.places[slots], self.seen[slots] = queries.candidate_keys[newest], queries.places[newest], True
 
     def log_shares(self, queries: Tensor, allowed: Tensor, temperature: float) -> Tensor:
         """The logarithm of the generator's distribution (Q, K) for queries (Q, E); -inf where a candidate is not allowed."""
@@ -192,12 +192,14 @@ class _Side:
         moments = {f"adam.{name}": value for name, value in self.optimizer.state.get(self.form, {}).items()}
         reward = {} if self.mean_reward is None else {"mean_reward": self.mean_reward}
         counts = {"counts": torch.tensor([self.steps, self.calls, self.updates])}
-        return {"vectors": self.vectors, "keys": self.keys, "seen": self.seen, "form": self.form.detach(), **counts, **moments, **reward}
+        kept = {"vectors": self.vectors, "keys": self.keys, "places": self.places, "seen": self.seen, "form": self.form.detach()}
+        return {**kept, **counts, **moments, **reward}
 
     def restore(self, state: Mapping[str, Tensor]) -> _Side:
         """Itself, with what `state` says."""
-        for mine, name in ((self.vectors, "vectors"), (self.keys, "keys"), (self.seen, "seen"), (self.form.data, "form")):
-            mine.copy_(state[name])
+        for name in ("vectors", "keys", "places", "seen"):
+            getattr(self, name).copy_(state[name])
+        self.form.data.copy_(state["form"])
         self.units = functional.normalize(self.vectors, dim=1)
         self.steps, self.calls, self.updates = state["counts"].tolist()
         self.mean_reward = state["mean_reward"].to(self.vectors.device) if "mean_reward" in state else None

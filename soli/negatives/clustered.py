@@ -101,7 +101,7 @@ class Clustered:
         points = self._virtual_points(queues, queries)[second]  # (Q, R, E)
         weights = self.weight * torch.cat([allowed.float(), torch.ones_like(points[..., 0])], dim=1)
         outside = torch.cat([queues.vectors[second], points], dim=1)
-        return Chosen(chosen.own, chosen.weights, outside, weights, (centroids[nearest], centroids[second]))
+        return Chosen(chosen.own, chosen.weights, outside, weights, clusters=(centroids[nearest], centroids[second]))
 
     def _virtual_points(self, queues: Queues, queries: Queries) -> Tensor:
         """(K, R, E): around the centroid of every queue, on a sphere as large as its members are long."""

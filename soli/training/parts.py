@@ -11,6 +11,7 @@ from torch import Tensor
 from soli.datasets import Batch, CaptionedImages
 from soli.degradations import Degradation
 from soli.feature_cache import FeatureCache
+from soli.interfaces import Example
 from soli.model import Captioner
 from soli.training.schedule import captioned_views, has, matched_views
 from soli.training.settings import Phase, Recipe
@@ -120,6 +121,11 @@ class PhaseViews:
             return images, features([0])
         seen = 0 in self.encoded  # its rows are the first then
         return images, images[: len(batch.images)] if seen else model.render(batch.images, drawn[0], frames)
+
+    def features(self, examples: Sequence[Example], view: int, recipe: Recipe, epoch: int) -> Tensor:
+        """The kept features (n, L, D) of photographs as an epoch sees them in a view."""
+        drawn = draw_views(self.views, [example.image_id for example in examples], recipe.seed, epoch)[view]
+        return self.cache.features(examples, drawn)
 
     def rows(self, view: int, part: Part) -> slice:
         """The rows of the encoder's output that are of a view."""

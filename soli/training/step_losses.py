@@ -7,8 +7,9 @@ arXiv 2101.06983, reach the same by caching gradients.)
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -17,7 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from soli.datasets import CaptionedImages
+from soli.datasets import CaptionedImages, pad
+from soli.interfaces import Chosen
 from soli.losses import AttentionLoss, CaptionLoss, SpectralLoss
 from soli.model import Captioner, Output
 from soli.training.checkpoint import Progress
@@ -66,7 +68,7 @@ class StepLosses:
         if "contrastive" in names:
             terms["contrastive"] = self._contrast(whole["anchor"], whole["other"])
         if "matching" in names:
-            matched = [self._match(view, whole[f"view {view}"], whole["captions"]) for view in self.views.matched]
+            matched = [self._match(number, view, whole[f"view {view}"], whole["captions"]) for view in self.views.matched]
             terms["matching"] = torch.stack(matched).mean()
         if "spectral" in names:
             regularised = next(rows for name, rows in reversed(whole.items()) if name != "captions")
@@ -85,7 +87,7 @@ class StepLosses:
             self._chosen["contrastive"] = self.siamese.pairs(anchor, other, self._keys, self._generators("pair"), places)
         return self.siamese(anchor, other, *self._chosen["contrastive"])
 
-    def _match(self, view: int, images: Tensor, captions: Tensor) -> Tensor:
+    def _match(self, part: int, view: int, images: Tensor, captions: Tensor) -> Tensor:
         """The matching term of a view of the whole step: photographs (B, E) and captions (M, E)."""
         device = images.device
         owner = torch.tensor([place for place, size in enumerate(self._num_matched) for _ in range(size)], device=device)
@@ -96,7 +98,34 @@ class StepLosses:
             of_captions = [randomness(self.recipe.seed, "caption", view, number, self.progress.epoch) for number in numbers]
             entries = of_images, Entries(self._keys[owner], torch.tensor(numbers, device=device), of_captions)
             self._chosen[view] = self.matching.choose(self.views.names[view], images, captions, owner, *entries)
-        return self.matching(images, captions, owner, self._chosen[view])
+        return self.matching(images, captions, owner, self._with_fresh(self._chosen[view], part, view))
+
+    def _with_fresh(self, chosen: tuple[Chosen, Chosen], part: int, view: int) -> tuple[Chosen, Chosen]:
+        """Drawn captions, and photographs whose features are at hand, embedded anew, so that they learn too; once in the whole step."""
+        to_captions, to_images = chosen
+        learn = part == 0 and self.share.rank == 0
+        with torch.set_grad_enabled(learn), self.accelerator.autocast():
+            if to_captions.outside_places is not None:
+                to_captions = replace(to_captions, outside=self._read(to_captions.outside_places).float())
+            if to_images.outside_places is not None and not self.views.sees_photographs:
+                to_images = replace(to_images, outside=self._look(to_images.outside_places, view).float())
+        return to_captions, to_images
+
+    def _read(self, numbers: Tensor) -> Tensor:
+        """The captions of these numbers in the training data, (Q, R), in the joint space (Q, R, E)."""
+        firsts = self.data.first_captions
+        places = [bisect_right(firsts, number) - 1 for number in numbers.flatten().tolist()]
+        ids = [self.data.token_ids(place)[number - firsts[place]] for place, number in zip(places, numbers.flatten().tolist(), strict=True)]
+        tokens = pad([ids], self.model.tokenizer.pad_id)[0].to(numbers.device)
+        return self.model.matcher.captions(tokens, tokens != self.model.tokenizer.pad_id).unflatten(0, numbers.shape)
+
+    def _look(self, numbers: Tensor, view: int) -> Tensor:
+        """The photographs of these numbers (Q, R), as this epoch sees them in a view, in the joint space (Q, R, E)."""
+        indices = numbers.flatten().tolist()
+        if self.recipe.matching.siblings == "negatives":  # the numbers are those of captions
+            indices = [bisect_right(self.data.first_captions, number) - 1 for number in indices]
+        features = self.views.features([self.data.examples[index] for index in indices], view, self.recipe, self.progress.epoch)
+        return self.model.matcher.images(features.to(numbers.device)).unflatten(0, numbers.shape)
 
     def _rows(self, output: Output, part: Part) -> dict[str, Tensor]:
         """The embeddings of a part that terms of the whole step compare: a row for each photograph, or for each caption."""
