@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from soli.negatives import Hardest
-from soli.training.settings import LoaderSettings, SpectralSettings
+from soli.training.settings import FeatureSettings, LoaderSettings, SpectralSettings
 from tests.training.small_runs import (
     PLAIN,
     make_matching_model,
@@ -33,12 +33,13 @@ TERMS = {
     "cmns, one caption": partial(matching, "cmns", num_captions=1),
     "ace, siblings": partial(matching, "ace", siblings="negatives"),
     "par_matching": partial(matching, "cmns"),
+    "kept features": partial(matching, "ace"),
 }
 CASES = (*TERMS, *CONTRASTIVE, "spectral")
 
 
 def phases_of(case, epochs=2):
-    """The encoder trains in all of them: it is what the terms share."""
+    """The encoder trains in all of them, as it is what the terms share, but in the one whose features are kept."""
     if case in CONTRASTIVE or case == "spectral":
         (phase,) = variant_phases("par", epochs).values()
         losses = {"contrastive": 0.1, "caption": 1.0, "spectral": 0.1 if case == "spectral" else 0.0}
@@ -47,8 +48,8 @@ def phases_of(case, epochs=2):
         losses = {**phase.losses, "contrastive": 0.1, "spectral": 0.1}
     else:
         (phase,) = variant_phases("vse", epochs).values()
-        losses = {"matching": 1.0}
-        phase = replace(phase, train={"encoder": 1.0, "matcher": 1.0}, views={"clean": ["original", "R0.5S1"]})
+        losses, encoder = {"matching": 1.0}, 0.0 if case == "kept features" else 1.0
+        phase = replace(phase, train={"encoder": encoder, "matcher": 1.0}, views={"clean": ["original", "R0.5S1"]})
     return {"only": replace(phase, losses=losses)}
 
 
@@ -56,7 +57,8 @@ def train_case(case, folder, data, resume=False, accumulation=1, **changes):
     """Trains a case into `folder`, and returns the weights. Steps of 6 and 5 photographs, which have one to five captions."""
     term = TERMS[case]() if case in TERMS else None
     make = make_model if term is None else make_matching_model
-    defaults = {"spectral": SpectralSettings(warmup_epochs=2), "optimizer": PLAIN}
+    cache = str(folder.parent / "cache") if case == "kept features" else None
+    defaults = {"spectral": SpectralSettings(warmup_epochs=2), "optimizer": PLAIN, "features": FeatureSettings(cache, "float32")}
     recipe = make_recipe(phases_of(case), loader=LoaderSettings(batch_size=6, accumulation=accumulation), **{**defaults, **changes})
     negatives = CONTRASTIVE.get(case, small_adversarial if case == "par_matching" else Hardest)()
     return run(recipe, folder, make(data.tokenizer, dropout=0.0), data, resume, term, negatives=negatives)
