@@ -42,6 +42,13 @@ def test_the_hardest_are_those_of_a_loop_also_with_ties_and_repeated_photographs
         assert torch.equal(chosen.own, torch.ones(5)) and chosen.outside is None
 
 
+def test_of_many_equal_ones_the_first_is_the_hardest():
+    keys, others = list(range(300)), list(range(1000))
+    chosen = Hardest(3).choose(queries(torch.zeros(300, 1000), keys, others)).weights
+    expected = [[j for j in range(4) if j != i][:3] for i in range(300)]
+    assert [row.nonzero().flatten().tolist() for row in chosen] == expected
+
+
 def test_by_hand_the_two_hardest_of_four():
     similarity = torch.tensor([[0.9, 0.1, 0.5, 0.5], [0.2, 0.9, 0.3, -0.4], [0.7, 0.7, 0.9, 0.7], [-0.1, -0.3, -0.2, 0.9]])
     expected = torch.tensor([[0.0, 0, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0]])

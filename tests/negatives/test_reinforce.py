@@ -103,7 +103,7 @@ def test_draws_follow_the_mixture_of_eq_12(noise):
     assert noise == 1 or ((own - expected) ** 2 / expected).sum() < 25.7
 
 
-NUMBERS = [0.0, 5e-324, 1e-300, 2**-53, 0.25, 0.5, 1 - 1e-9, 1 - 2**-53]
+NUMBERS = [0.0, 5e-324, 1e-300, 2**-53, 0.25, 0.5, 1 - 1e-9, 1 - 2**-53, 1.0]  # the last is what rounding might make of them
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
