@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,10 +40,9 @@ def main() -> None:
     parser.add_argument("--conditions", nargs="+", default=["original"], help="of the evaluation")
     parser.add_argument("overrides", nargs="*", help="of soli.train, for all runs")
     given = parser.parse_args()
-    names = [choice.partition(":")[0] for choice in given.matching]
     groups = {choice: [given.out / f"{_label(choice)}_{seed}" for seed in given.seeds] for choice in given.matching}
-    if len(set(map(_label, given.matching))) < len(names) or min(given.jobs, len(given.seeds)) < 1:
-        raise SoliError("--matching names every choice once, and --jobs and --seeds at least one.")
+    if len(set(given.matching)) < len(given.matching) or given.jobs < 1:
+        raise SoliError("--matching names every choice once, and --jobs is 1 at least.")
     jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: train(*job, given), jobs))
@@ -114,8 +114,8 @@ def write_curves(curves: dict[str, dict[int, list[float]]], out: Path) -> None:
 
 
 def _label(choice: str) -> str:
-    """A choice as the name of a folder."""
-    return choice.replace(":", "_").replace(",", "_").replace("=", "")
+    """A choice as the name of a folder and in a list of runs."""
+    return re.sub(r"[^\w.-]+", "_", choice)
 
 
 def _spread(values: Sequence[float]) -> float:
