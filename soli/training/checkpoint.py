@@ -96,7 +96,9 @@ def settings_of(
     parts |= {"matching.loss": matching.loss, "matching.negatives": matching.negatives} if matching else {}
     sections["features"] = recipe.features.dtype if recipe.features.cache else None  # where they are does not matter
     for section, part in parts.items():
-        plain = {name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str)) and name[0] != "_"}
+        plain = {
+            name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str, tuple, list)) and name[0] != "_"
+        }
         sections[section] = {"kind": type(part).__name__, **{name: value for name, value in plain.items() if name != "training"}}
     captions = json.dumps([[example.image_id, example.captions] for example in data.examples])
     return {**dict(_flat(sections)), "dataset": f"captions {hashlib.sha256(captions.encode()).hexdigest()[:16]}"}

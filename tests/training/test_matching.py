@@ -243,6 +243,14 @@ def test_a_run_is_not_resumed_with_other_matching(data, uninterrupted, tmp_path)
     assert (folder / "last.safetensors").read_bytes() == before
 
 
+def test_settings_of_several_numbers_are_compared_too(data, tmp_path):
+    recipe = make_recipe(phases(), **ONE_STEP)
+    run(recipe, tmp_path / "run", make_matching_model(data.tokenizer), data, term=matching("cmns"))
+    other = matching("cmns", small_clustered(margins=(0.2, 0.1)))
+    with pytest.raises(SoliError, match=r"matching\.negatives\.margins was \[0\.1, 0\.1\], is \[0\.2, 0\.1\]"):
+        run(recipe, tmp_path / "run", make_matching_model(data.tokenizer), data, True, other)
+
+
 @pytest.mark.parametrize("name", ["vse", "vse_plus_plus", "ace", "cmns"])
 @pytest.mark.parametrize("pooling", ["mean", "first", "first_and_mean"])
 def test_gradients_reach_all_of_the_matcher(data, tmp_path, name, pooling):
