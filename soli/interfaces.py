@@ -188,8 +188,8 @@ class Negatives(Protocol):
     `least` is the smallest number of photographs in a step that gives a negative, `every_own` whether every query gets its own counterpart,
     `symmetric` whether one direction says all. Optional: `prepare(num_candidates, num_steps)`, told before training how many candidates
     each direction has in all and how many steps there will be; `state_dict()` and `load_state_dict(state)`, of tensors, for what is
-    remembered from step to step; `false_negatives`, the weight and the two margins of the loss on `clusters`; `notice`, a sentence for the
-    user.
+    remembered from step to step (an empty state forgets all, as at the end of a phase); `false_negatives`, the weight and the two margins
+    of the loss on `clusters`; `notice`, a sentence for the user.
     """
 
     least: int
@@ -227,7 +227,7 @@ class PairLoss(Protocol):
 
     `measure` is told the mean distance between different photographs at the start. `every_own`: it needs negatives that give every
     photograph its own copy. `similarity(anchor, other) -> (B, B)` is larger the harder a negative is; `harm(views (B, [L,] E), candidates
-    (B, R, [L,] E)) -> (B, R)` the loss that each would cause as a negative.
+    (B, R, [L,] E)) -> (B, R)` the loss that each would cause as a negative, or what grows with it.
     """
 
     every_own: bool

@@ -72,7 +72,7 @@ def main(config: DictConfig) -> None:
         settings = completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if not starts_trained(settings) and losses == {"contrastive"}:
+    if not starts_trained(settings) and losses <= {"contrastive", "spectral"}:
         raise SoliError(
             "No phase has a caption loss: the decoder would know nothing. "
             "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
@@ -130,7 +130,8 @@ def _recipe(settings: Any) -> Recipe:
     attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
     phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
     validation = ValidationSettings(**settings["validation"])
-    captions = any(has(phase, "caption", "attention", "contrastive") for phase in phases.values())
+    about_captions = ("caption", "attention", *(["contrastive"] if starts_trained(settings) else []))
+    captions = any(has(phase, *about_captions) for phase in phases.values())
     return Recipe(
         phases=with_epochs(phases, settings["epochs"]),
         epochs=settings["epochs"],

@@ -18,6 +18,7 @@ from soli.evaluation.retrieval_ladder import match_ladder
 from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
+from soli.starting import starts_trained
 from soli.training.loop import Validate
 from soli.training.schedule import has
 from soli.training.settings import GenerationSettings, Recipe
@@ -35,10 +36,11 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
     degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
     if recipe.validation.metric == "rsum" and model.matcher is None:
         raise SoliError("validation.metric=rsum is of retrieval, and no phase matches captions with photographs: choose auto.")
-    if not any(has(phase, "caption", "attention", "contrastive") for phase in recipe.phases.values()):
-        if recipe.validation.metric != "rsum":
+    if not any(has(phase, "caption", "attention") for phase in recipe.phases.values()):
+        if recipe.validation.metric == "rsum":
+            return lambda _: _retrieval(model, data, degradations, recipe)
+        if not starts_trained(settings):
             raise SoliError(f"validation.metric={recipe.validation.metric} is of captions, and no phase learns any: choose auto, or rsum.")
-        return lambda _: _retrieval(model, data, degradations, recipe)
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
     neutral = {name: getattr(GenerationSettings(), name) for name in generation.filters}

@@ -128,13 +128,13 @@ def test_a_run_that_was_stopped_goes_on(run, tmp_path):  # noqa: F811
     ace = ["variant=ace", "epochs=2"]
     matched(run, tmp_path / "whole", *ace)
     matched(run, tmp_path / "run", *ace, *STEPS)
+    assert any(name.startswith("matching_negatives.") for name in load_file(tmp_path / "run" / "last.safetensors"))
     message = failed(run("train", f"resume={tmp_path / 'run'}", "matching.loss.margin=0.3", "joint.dim=9"))
     assert "matching.loss.margin was 0.2, is 0.3" in message and "joint.dim was 8, is 9" in message
     answer = run("train", f"resume={tmp_path / 'run'}", "runtime.max_steps=null")
     assert answer.code == 0, answer.err
     whole, resumed = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
     assert whole.keys() == resumed.keys() and all(torch.equal(value, resumed[name]) for name, value in whole.items())
-    assert any(name.startswith("matching_negatives.") for name in whole)
 
 
 def test_features_are_kept_from_one_run_to_the_next(run, tmp_path):  # noqa: F811

@@ -115,6 +115,7 @@ class Adversarial:
         return {f"{direction}/{name}": value for direction, side in self._sides.items() for name, value in side.state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._sides = {}
         for direction in {name.rpartition("/")[0] for name in state}:
             parts = {name.rpartition("/")[2]: value for name, value in state.items() if name.rpartition("/")[0] == direction}
             self._sides[direction] = _Side(*parts["vectors"].shape, parts["vectors"].device).restore(parts)

@@ -89,6 +89,7 @@ class Clustered:
         return {f"{direction}/{name}": value for direction, queues in self._queues.items() for name, value in queues.state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._queues = {}
         for direction in {name.rpartition("/")[0] for name in state}:
             parts = {name.rpartition("/")[2]: value for name, value in state.items() if name.rpartition("/")[0] == direction}
             self._queues[direction] = Queues(*parts["vectors"].shape).restore(parts)

@@ -197,6 +197,8 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     if progress.epoch < phase.epochs:
         return False
     run.optimizer = run.anchor = None
+    for negatives in run.companions.values():
+        negatives.load_state_dict({})  # what they remember is of this phase's embeddings
     progress.end_phase(len(recipe.phases))
     run.save()
     return True

@@ -154,7 +154,8 @@ def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings
 
 def check_embedding_trains(model: nn.Module, phase: Phase) -> None:
     """After `parameter_groups`. Raises SoliError when the phase has a loss on embeddings and trains nothing that it could move."""
-    for loss, part in (("contrastive", "projector"), ("matching", "matcher")):
+    regularised = "matcher" if has(phase, "matching") and not has(phase, "contrastive") else "projector"
+    for loss, part in (("contrastive", "projector"), ("matching", "matcher"), ("spectral", regularised)):
         if has(phase, loss) and not any(_trains(model, name) for name in ("encoder", part)):
             raise SoliError(
                 f"A phase has a {loss} loss, but trains neither the encoder nor a {part}: give train.encoder or train.{part} a factor "

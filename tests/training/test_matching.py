@@ -203,8 +203,12 @@ def test_a_run_can_be_stopped_again_and_again(data, uninterrupted, tmp_path, mon
     assert same(train_case(case, tmp_path / "run", data, resume=True, optimizer=ADAM, anchor="ema"), expected)
 
 
-def test_memories_are_in_the_checkpoint(uninterrupted):
-    names = load_file(uninterrupted("par_matching")[0] / "last.safetensors").keys()
+def test_memories_are_in_the_checkpoint_of_a_phase_that_goes_on(data, uninterrupted, monkeypatch, tmp_path):
+    assert not [name for name in load_file(uninterrupted("par_matching")[0] / "last.safetensors") if "_negatives." in name]
+    stop_at(monkeypatch, 3, signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train_case("par_matching", tmp_path / "stopped", data, optimizer=ADAM, anchor="ema")
+    names = load_file(tmp_path / "stopped" / "last.safetensors").keys()
     for direction in ("other", "anchor"):
         for part in ("vectors", "keys", "seen", "form", "counts", "adam.step", "adam.exp_avg", "adam.exp_avg_sq", "mean_reward"):
             assert any(name.startswith(f"siamese_negatives.{direction}") and name.endswith(part) for name in names)
@@ -214,8 +218,8 @@ def test_memories_are_in_the_checkpoint(uninterrupted):
                 assert any(name.startswith(f"matching_negatives.{direction}") and name.endswith(part) for name in names)
 
 
-def test_memories_outlive_a_phase(data, tmp_path, monkeypatch):
-    """A second phase begins with what the first one has seen, resumed between them or not."""
+def test_a_phase_begins_without_memories(data, tmp_path, monkeypatch):
+    """Resumed between two phases or not."""
     both = {"first": phases()["matching"], "second": phases(train={"matcher": 1.0})["matching"]}
     recipe = make_recipe({name: replace(phase, epochs=1) for name, phase in both.items()}, loader=LoaderSettings(batch_size=6))
     expected = run(recipe, tmp_path / "whole", make_matching_model(data.tokenizer), data, term=matching("ace"))
