@@ -6,6 +6,7 @@ Legend of shapes, used in comments and docstrings everywhere:
     V  views of a photograph           D  width of a feature
     N  encoded images, N = V * B       E  width of an embedding
     C  captions (or beams) per image   T  tokens of a caption, K  size of the vocabulary
+    Q  queries of negatives            M  captions, or other candidates; R  negatives from outside a step
 
 Images are RGB floats in [0, 1] wherever they are tensors, uint8 arrays (H, W, 3) wherever they come from a file.
 """
@@ -58,7 +59,7 @@ class CaptionDataset(Protocol):
 
     def read_image(self, example: Example) -> np.ndarray: ...  # uint8 (H, W, 3), upright RGB
 
-    def fingerprint(self, example: Example) -> str: ...  # equal exactly when two photographs are byte-identical
+    def fingerprint(self, example: Example) -> str: ...  # equal exactly when two photographs are byte-identical; without white space
 
 
 class Tokenizer(Protocol):
@@ -130,7 +131,8 @@ class Decoder(Protocol):
 
 class TextEncoder(Protocol):
     """Captions to vectors: `(tokens (M, T), is_word (M, T) bool) -> (M, output_dim)`. `is_word` is false for padding, which comes last and
-    may be no token at all (an id below 0); every caption has a token at least, and what stands in the padding changes nothing."""
+    may be no token at all (an id below 0); every caption has a token at least, and what stands in the padding changes nothing. Optional:
+    `max_tokens`, the most tokens of a caption, `finetuned_parts()` as encoders have it, and `glove_coverage`."""
 
     output_dim: int
 
@@ -206,7 +208,7 @@ class Outside:
     view: int
     embeddings: Tensor  # (B, R, [L,] E)
     weights: Tensor  # (B, R)
-    beside: Tensor  # (B, R), how much each counts where a negative of the step counts 1
+    chosen: Tensor  # (B, R), how much each counts where the photograph's own copy counts 1
 
 
 @dataclass(frozen=True)
@@ -214,12 +216,14 @@ class Pairs:
     """Which embeddings a contrastive loss compares: the weights of the pairs, `same` and `different`, both (B, B).
 
     Row i is photograph i in the anchor view, column j photograph j in the other view; 0 leaves a pair out, all weights, those `outside`
-    too, sum to 1.
+    too, sum to 1. `chosen`: how much each negative of the step counts where the photograph's own copy counts 1, for the anchor views as
+    queries and for the other views; None: those with a weight count 1 in both directions.
     """
 
     same: Tensor
     different: Tensor
     outside: tuple[Outside, ...] = ()
+    chosen: tuple[Tensor, Tensor] | None = None
 
 
 class PairLoss(Protocol):

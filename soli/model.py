@@ -86,12 +86,12 @@ class Captioner(nn.Module):
         features = inputs if inputs.dim() == 3 else self.encoder(inputs)  # (N, L, D)
         embeddings = self.projector(features) if embed else None
         logits = attention = joint_images = joint_captions = None
+        if sentences is not None:  # before the decoder, so that its dropout draws are the same where no captions are decoded
+            joint_images = self.matcher.images(features[matched])
+            joint_captions = self.matcher.captions(sentences, sentences != self.tokenizer.pad_id)
         if tokens is not None:
             answer = self.decoder(features[captioned], tokens, return_attention=attend)
             logits, attention = answer if attend else (answer, None)
-        if sentences is not None:
-            joint_images = self.matcher.images(features[matched])
-            joint_captions = self.matcher.captions(sentences, sentences != self.tokenizer.pad_id)
         return Output(embeddings, logits, attention, joint_images, joint_captions)
 
     def render(self, photographs: Sequence[Tensor], degradations: Sequence[Degradation], frames: Sequence[Frame] | None = None) -> Tensor:
@@ -134,15 +134,16 @@ class Captioner(nn.Module):
             return torch.cat(places) @ self.joint_captions(captions).T
 
     @torch.inference_mode()
-    def joint_captions(self, captions: Sequence[str], max_tokens: int | None = None, batch_size: int = 512) -> Tensor:
-        """The places of captions in the joint space (M, E), each cut to `max_tokens` tokens (start and end included; None: not cut).
+    def joint_captions(self, captions: Sequence[str], batch_size: int = 512) -> Tensor:
+        """The places of captions in the joint space (M, E), each cut to the most tokens that the text encoder takes, if it has a limit.
 
         Raises SoliError for a captioner that was not trained to match, and for no caption at all.
         """
         self.check_matches()
         if isinstance(captions, str) or not captions:
             raise SoliError("Give a list of captions, one at least.")
-        ids = [self.tokenizer.encode(caption, max_tokens) for caption in captions]
+        longest = getattr(self.matcher.text_encoder, "max_tokens", None)
+        ids = [self.tokenizer.encode(caption, longest) for caption in captions]
         with evaluating(self):
             places = []
             for first in range(0, len(ids), batch_size):

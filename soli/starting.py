@@ -115,7 +115,8 @@ def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
             f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
         )
     try:
-        load_weights(folder / "best.safetensors", model, optional=("projector.", "matcher."))
+        for part in load_weights(folder / "best.safetensors", model, optional=("projector.", "matcher.")):
+            print(f"init_from={run} has a {part[:-1]} of other sizes (embedding, joint, text_encoder): this one starts anew.")
     except SoliError as reason:
         differing = [
             f"{part}.{key}={theirs[part].get(key)} there, {config[part].get(key)} here"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from soli.datasets import CaptionedImages
 from soli.degradations import Degradation, parse
 from soli.evaluation import CaptionScorer
 from soli.evaluation.ladder import climb
+from soli.evaluation.retrieval_folds import owners
 from soli.evaluation.retrieval_ladder import match_ladder
 from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
@@ -36,9 +39,10 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
     degradations = [parse(name, recipe.mode, dataset.reference_side) for name in recipe.validation.conditions]
     if recipe.validation.metric == "rsum" and model.matcher is None:
         raise SoliError("validation.metric=rsum is of retrieval, and no phase matches captions with photographs: choose auto.")
+    retrieval = _retrieval(model, data, degradations, recipe)
     if not any(has(phase, "caption", "attention") for phase in recipe.phases.values()):
         if recipe.validation.metric == "rsum":
-            return lambda _: _retrieval(model, data, degradations, recipe)
+            return lambda _: retrieval()
         if not starts_trained(settings):
             raise SoliError(f"validation.metric={recipe.validation.metric} is of captions, and no phase learns any: choose auto, or rsum.")
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
@@ -58,31 +62,42 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
         )
         scores = [scorer.score(rung.captions) for rung in rungs]
         report = validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
-        return report if model.matcher is None else {**report, **_retrieval(model, data, degradations, recipe)}
+        return report if model.matcher is None else {**report, **retrieval()}
 
     return validate
 
 
-def _retrieval(model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe) -> dict[str, float]:
-    """The scores of retrieval on `data`; features that an encoder makes which never trains come from the cache."""
+def _retrieval(
+    model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe
+) -> Callable[[], dict[str, float]]:
+    """A function that gives the scores of retrieval on `data`; features of an encoder that never trains come from the cache."""
+    runtime, features = recipe.runtime, recipe.features
     trained = {name.partition(".")[0] for phase in recipe.phases.values() for name, factor in phase.train.items() if factor}
-    if recipe.features.cache is not None and "encoder" not in trained:
-        cache = FeatureCache(Path(recipe.features.cache), model, recipe.features.dtype, recipe.runtime.precision)
-        cache.ensure(data, degradations)
-        places = {degradation.spec: _joint(model, data, degradation, cache) for degradation in degradations}
-    else:
-        rungs = match_ladder(model, data, degradations, workers=recipe.runtime.workers, precision=recipe.runtime.precision, progress=False)
-        places = {rung.condition: rung.embeddings for rung in rungs}
     captions = [caption for example in data.examples for caption in example.captions]
-    owner = [index for index, example in enumerate(data.examples) for _ in example.captions]
-    return retrieval_scores(places, model.joint_captions(captions, recipe.loader.max_tokens), owner, recipe.validation.selected)
+    owner = owners([example.captions for example in data.examples])
+
+    @cache
+    def kept() -> FeatureCache:  # made when it is wanted: the weights may be loaded later than this
+        found = FeatureCache(Path(features.cache), model, features.dtype, runtime.precision, workers=runtime.workers, say=tqdm.write)
+        found.ensure(data, degradations)
+        return found
+
+    def scores() -> dict[str, float]:
+        if features.cache is not None and "encoder" not in trained:
+            places = {degradation.spec: _joint(model, data, degradation, kept()) for degradation in degradations}
+        else:
+            rungs = match_ladder(model, data, degradations, workers=runtime.workers, precision=runtime.precision, progress=False)
+            places = {rung.condition: rung.embeddings for rung in rungs}
+        return retrieval_scores(places, model.joint_captions(captions), owner, recipe.validation.selected)
+
+    return scores
 
 
 @torch.inference_mode()
-def _joint(model: Captioner, data: CaptionedImages, degradation: Degradation, cache: FeatureCache) -> Tensor:
+def _joint(model: Captioner, data: CaptionedImages, degradation: Degradation, kept: FeatureCache) -> Tensor:
     """The photographs (M, E) in the joint space, from their kept features."""
     examples, parts = data.examples, []
     for first in range(0, len(examples), 256):
         some = examples[first : first + 256]
-        parts.append(model.matcher.images(cache.features(some, [degradation] * len(some)).to(model.device)).cpu())
+        parts.append(model.matcher.images(kept.features(some, [degradation] * len(some)).to(model.device)).cpu())
     return torch.cat(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,11 @@ class CaptionedImages(Dataset):
     def first_captions(self) -> list[int]:
         """The number of each photograph's first caption among all captions, and at the end how many these are."""
         return [0, *accumulate(len(example.captions) for example in self.examples)]
+
+    def photograph_of(self, caption: int) -> tuple[int, int]:
+        """Of a caption's number among all captions: the index of its photograph, and which of that one's captions it is."""
+        index = bisect_right(self.first_captions, caption) - 1
+        return index, caption - self.first_captions[index]
 
     def first(self, number: int) -> CaptionedImages:
         """The first so many photographs."""

@@ -27,7 +27,8 @@ class Ranks(NamedTuple):
 
     def metrics(self) -> dict[str, float]:
         """The scores of `rank_metrics`."""
-        return _summary("i2t", self.images) | _summary("t2i", self.captions) | {"rsum": _rsum(*self)}
+        scores = _summary("i2t", self.images) | _summary("t2i", self.captions)
+        return {**scores, "rsum": sum(score for name, score in scores.items() if "_R@" in name)}
 
 
 def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Owner) -> dict[str, float]:
@@ -131,7 +132,3 @@ def _summary(direction: str, ranks: Tensor) -> dict[str, float]:
     numbers = ranks.cpu().numpy()
     recalls = {f"{direction}_R@{k}": float((numbers < k).mean()) for k in RECALLS}
     return {**recalls, f"{direction}_median_rank": float(np.floor(np.median(numbers)) + 1), f"{direction}_mean_rank": numbers.mean() + 1.0}
-
-
-def _rsum(*directions: Tensor) -> float:
-    return sum((ranks < k).double().mean().item() for ranks in directions for k in RECALLS)

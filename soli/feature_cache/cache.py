@@ -54,7 +54,7 @@ class FeatureCache:
                 raise SoliError(f"The feature cache's {name} is {value!r}: give {' or '.join(allowed)}.")
         self.model, self.dtype, self.precision = model, dtype, precision
         self.batch_size, self.workers, self.say = batch_size, workers, say
-        self.origin = self._origin()
+        self.origin, self._stamp = self._origin(), self._changes()
         self.folder = folder_of(Path(folder), self.origin)
         self.shape: tuple[int, int] | None = None  # (L, D)
         self._rows: dict[Degradation, Rows] = {}
@@ -66,7 +66,7 @@ class FeatureCache:
 
         Raises SoliError for a photograph that cannot be read, a full disk, and features that `dtype` cannot hold.
         """
-        assert self.origin == self._origin(), "the encoder has changed since the cache was made"
+        assert self._stamp == self._changes(), "the encoder has changed since the cache was made"
         self._identify(data, progress)
         wanted = dict.fromkeys(self._fingerprint(example) for example in data.examples)
         degradations = list(dict.fromkeys(degradations))
@@ -102,6 +102,10 @@ class FeatureCache:
         Raises KeyError for a photograph that `ensure` was not asked for.
         """
         return int.from_bytes(hashlib.blake2b(self._fingerprint(example).encode(), digest_size=8).digest(), "big") >> 1
+
+    def _changes(self) -> list[int]:
+        """How often each of the encoder's tensors was written to, as PyTorch counts."""
+        return [tensor._version for tensor in (*self.model.encoder.parameters(), *self.model.encoder.buffers())]
 
     def _origin(self) -> dict:
         return origin_of(self.model.encoder, self.model.framing, self.dtype, self.precision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from soli.interfaces import SoliError
 
@@ -27,17 +28,24 @@ def reporting(path: Path) -> Iterator[None]:
 def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Makes the folder, and waits until no other process computes features in it. A process that dies gives up its lock.
 
-    Raises SoliError for a folder that cannot be made.
+    Raises SoliError for a folder that cannot be made or locked, and on a system without such locks.
     """
-    import fcntl  # Windows has none
-
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / LOCK, "wb")  # noqa: SIM115 - the next line closes it
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"Another process computes features in {folder}: waiting for it.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with reporting(folder):
+            _lock(lock, folder, say)
         yield
+
+
+def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None]) -> None:
+    try:
+        import fcntl  # Windows has none
+    except ImportError as reason:
+        raise SoliError("A feature cache needs a system that can lock files, which Windows cannot: leave features.cache out.") from reason
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"Another process computes features in {folder}: waiting for it.")
+        fcntl.flock(file, fcntl.LOCK_EX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from soli.interfaces import Chosen, Outside, Pairs, SoliError
 from soli.losses.contrastive import check_embeddings
+from soli.losses.similarities import with_outside
 
 
 class InfoNCELoss(nn.Module):
@@ -46,24 +48,18 @@ class InfoNCELoss(nn.Module):
             raise SoliError("contrastive=infonce compares each photograph with its own copy and with others: choose negatives=in_batch.")
         similarity = self.similarity(anchor, other)  # (B, B)
         counted = (pairs.different > 0).to(similarity.dtype)
-        beyond = [_beyond(anchor, pairs.outside, 0), _beyond(other, pairs.outside, 1)]
+        by_anchor, by_other = pairs.chosen or (counted, counted.T)
+        of_anchor = _with_beyond(similarity, by_anchor, anchor, [part for part in pairs.outside if part.view == 0])
+        of_other = _with_beyond(similarity.T, by_other, other, [part for part in pairs.outside if part.view == 1])
         positive = similarity.diagonal()
-        by_anchor = self._surprise(positive, similarity, counted, *beyond[0])
-        return (by_anchor.mean() + self._surprise(positive, similarity.T, counted.T, *beyond[1]).mean()) / 2
+        return (self._surprise(positive, *of_anchor).mean() + self._surprise(positive, *of_other).mean()) / 2
 
     def of_matches(self, images: Tensor, captions: Tensor, owner: Tensor, by_image: Chosen, by_caption: Chosen) -> Tensor:
         """Photographs (B, E) and captions (M, E) of the photographs `owner` (M,) -> scalar, the mean over captions."""
-        similarity = images @ captions.T  # (B, M)
-        positive = similarity[owner, torch.arange(len(owner), device=owner.device)]  # (M,)
-        outside = [
-            (None, None)
-            if chosen.outside is None
-            else (torch.einsum("qe,qre->qr", queries, chosen.outside.to(queries.dtype)), chosen.outside_weights)
-            for queries, chosen in ((images, by_image), (captions, by_caption))
-        ]
-        rows = [None if part is None else part[owner] for part in outside[0]]
-        of_image = self._surprise(positive, similarity[owner], by_image.weights[owner], *rows)
-        return (of_image.mean() + self._surprise(positive, similarity.T, by_caption.weights, *outside[1]).mean()) / 2
+        positive = (images[owner] * captions).sum(1)  # (M,)
+        of_images, of_captions = with_outside(images, captions, by_image), with_outside(captions, images, by_caption)
+        by_photograph = self._surprise(positive, *(part[owner] for part in of_images))
+        return (by_photograph.mean() + self._surprise(positive, *of_captions).mean()) / 2
 
     def similarity(self, anchor: Tensor, other: Tensor) -> Tensor:
         """Cosines (B, B'): the most similar is the hardest."""
@@ -77,21 +73,16 @@ class InfoNCELoss(nn.Module):
         """The cosine over the temperature (B, R) of embeddings (B, E) and candidates (B, R, E), or (B, L, E) and (B, R, L, E)."""
         return _cosines_of_each(views, candidates) / self.temperature
 
-    def _surprise(self, positive: Tensor, similarity: Tensor, weights: Tensor, beyond: Tensor | None, shares: Tensor | None) -> Tensor:
-        """(Q,): minus the log of the share of each positive (Q,) among it and its weighted negatives, (Q, M) and beyond the step (Q, R)."""
-        logits = [positive[:, None] / self.temperature, similarity / self.temperature + weights.log()]
-        if beyond is not None:
-            logits.append(beyond / self.temperature + shares.log())
-        return torch.cat(logits, dim=1).logsumexp(1) - logits[0].squeeze(1)
+    def _surprise(self, positive: Tensor, similarity: Tensor, weights: Tensor) -> Tensor:
+        """(Q,): minus the log of the share of each positive (Q,) among it and its weighted negatives (Q, M)."""
+        logits = torch.cat([positive[:, None] / self.temperature, similarity / self.temperature + weights.log()], dim=1)
+        return logits.logsumexp(1) - logits[:, 0]
 
 
-def _beyond(views: Tensor, outside: tuple[Outside, ...], view: int) -> tuple[Tensor | None, Tensor | None]:
-    """The cosines (B, R) of a view's negatives from outside, and how much each counts beside one of the step."""
-    parts = [part for part in outside if part.view == view]
-    if not parts:
-        return None, None
-    cosine = torch.cat([_cosines_of_each(views, part.embeddings.to(views.dtype)) for part in parts], dim=1)
-    return cosine, torch.cat([part.beside for part in parts], dim=1)
+def _with_beyond(similarity: Tensor, weights: Tensor, views: Tensor, outside: Sequence[Outside]) -> tuple[Tensor, Tensor]:
+    """Cosines and weights (B, B), and behind them those of a view's negatives from outside the step."""
+    beyond = [_cosines_of_each(views, part.embeddings.to(views.dtype)) for part in outside]
+    return torch.cat([similarity, *beyond], dim=1), torch.cat([weights.to(similarity.dtype), *(part.chosen for part in outside)], dim=1)
 
 
 def _cosines_of_each(views: Tensor, candidates: Tensor) -> Tensor:

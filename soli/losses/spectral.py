@@ -21,7 +21,7 @@ class SpectralLoss(nn.Module):
         self.warmup_epochs = warmup_epochs
 
     def forward(self, embeddings: Tensor, epoch: int) -> Tensor:
-        """`embeddings` (N, E), or (N, L, E), which are averaged over places; `epoch` from 0 -> scalar."""
+        """`embeddings` (N, E), or (N, L, E), which are averaged over places; `epoch` of the phase, from 0 -> scalar."""
         pooled = embeddings.mean(1) if embeddings.dim() == 3 else embeddings
         centred = pooled - pooled.mean(0)
         warmth = min((epoch + 1) / self.warmup_epochs, 1.0) if self.warmup_epochs else 1.0

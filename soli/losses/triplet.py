@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from soli.interfaces import Chosen, check_value
+from soli.losses.similarities import with_outside
 
 MARGINS = "a number above 0 and at most 2, for example 0.2: cosines lie between -1 and 1"
 
@@ -27,22 +27,14 @@ class TripletLoss(nn.Module):
 
     def of_matches(self, images: Tensor, captions: Tensor, owner: Tensor, by_image: Chosen, by_caption: Chosen) -> Tensor:
         """Photographs (B, E) and captions (M, E) of the photographs `owner` (M,), all of length 1 -> scalar."""
-        similarity = images @ captions.T  # (B, M)
-        positive = similarity[owner, torch.arange(len(owner), device=owner.device)]  # (M,)
-        of_images = self._hinges(positive, similarity[owner], by_image.weights[owner])  # (M,)
-        of_captions = self._hinges(positive, similarity.T, by_caption.weights)
-        total = of_images + of_captions
-        if by_image.outside is not None:
-            beyond = torch.einsum("qe,qre->qr", images, by_image.outside.to(images.dtype))[owner]
-            total = total + self._hinges(positive, beyond, by_image.outside_weights[owner])
-        if by_caption.outside is not None:
-            beyond = torch.einsum("qe,qre->qr", captions, by_caption.outside.to(captions.dtype))
-            total = total + self._hinges(positive, beyond, by_caption.outside_weights)
-        return total.mean()
+        positive = (images[owner] * captions).sum(1)  # (M,)
+        of_images, of_captions = with_outside(images, captions, by_image), with_outside(captions, images, by_caption)
+        return (self._hinges(positive, *(part[owner] for part in of_images)) + self._hinges(positive, *of_captions)).mean()
 
     def similarity_harm(self, own: Tensor, similarity: Tensor) -> Tensor:
         """The hinges (Q, R) of negatives with `similarity` (Q, R) to queries whose counterparts have `own` (Q,)."""
         return (self.margin - own[:, None] + similarity).clamp(min=0)
 
     def _hinges(self, positive: Tensor, similarity: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum (M,) over the negatives of each positive."""
         return (weights * self.similarity_harm(positive, similarity)).sum(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
+from operator import xor
 
 import torch
 from torch import Tensor
@@ -106,7 +108,8 @@ class Clustered:
 
     def _virtual_points(self, queues: Queues, queries: Queries) -> Tensor:
         """(K, R, E): around the centroid of every queue, on a sphere as large as its members are long."""
-        generator = torch.Generator().manual_seed(queries.generators[0].getrandbits(63))
+        seed = reduce(xor, (generator.getrandbits(63) for generator in queries.generators))  # whatever their order
+        generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(self.num_clusters, self.virtual, queues.vectors.shape[-1], generator=generator)
         start = functional.normalize(queues.centroids(), dim=1)[:, None] + self.noise * noise.to(queues.vectors.device)
         points = spread(functional.normalize(start, dim=-1), self.uniformity_steps, self.uniformity_rate)

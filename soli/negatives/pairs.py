@@ -7,7 +7,6 @@ from dataclasses import replace
 from random import Random
 
 import torch
-from torch import Tensor
 
 from soli.interfaces import Chosen, Negatives, Outside, Pairs, Queries
 
@@ -25,22 +24,19 @@ def weighted(by_anchor: Chosen, by_other: Chosen | None = None) -> Pairs:
     """
     first = _of_direction(by_anchor, 0)
     if by_other is None:
-        return first
+        return replace(first, chosen=(by_anchor.weights, by_anchor.weights.T))
     second = _of_direction(by_other, 1)
-    halves = [replace(part, weights=part.weights / 2) for part in (*first.outside, *second.outside)]
-    return Pairs((first.same + second.same) / 2, (first.different + second.different.T) / 2, tuple(halves))
+    halves = tuple(replace(part, weights=part.weights / 2) for part in (*first.outside, *second.outside))
+    same, different = (first.same + second.same) / 2, (first.different + second.different.T) / 2
+    return Pairs(same, different, halves, (by_anchor.weights, by_other.weights))
 
 
 def _of_direction(chosen: Chosen, view: int) -> Pairs:
     beyond = torch.zeros_like(chosen.weights[:, :0]) if chosen.outside is None else chosen.outside_weights
     weights = torch.cat([chosen.weights, beyond], dim=1)
     with_any = (weights > 0).any(1).sum()
-    own, weights = _scaled(chosen.own, weights * (with_any / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)))
-    different, beyond = weights.split([chosen.weights.shape[1], beyond.shape[1]], dim=1)
+    weights = weights * (with_any / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny))
+    total = chosen.own.sum() + weights.sum()
+    different, beyond = (weights / total).split([chosen.weights.shape[1], beyond.shape[1]], dim=1)
     outside = () if chosen.outside is None else (Outside(view, chosen.outside, beyond, chosen.outside_weights),)
-    return Pairs(own.diag(), different, outside)
-
-
-def _scaled(own: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    total = own.sum() + weights.sum()
-    return own / total, weights / total
+    return Pairs((chosen.own / total).diag(), different, outside)

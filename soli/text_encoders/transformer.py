@@ -41,8 +41,11 @@ class TransformerTextEncoder(nn.Module):
         self.positions = nn.Embedding(max_tokens, width)
         nn.init.normal_(self.positions.weight, std=0.02)
         self.dropout = nn.Dropout(dropout)
-        block = nn.TransformerEncoderLayer(width, num_heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True)
-        self.blocks = nn.TransformerEncoder(block, num_layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        options = {"activation": "gelu", "batch_first": True, "norm_first": True}
+        self.blocks = nn.ModuleList(  # not nn.TransformerEncoder, whose layers are copies of one and start with its weights
+            nn.TransformerEncoderLayer(width, num_heads, 4 * width, dropout, **options) for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(width)
         self.tune_words = tune_words
 
     def finetuned_parts(self) -> list[nn.Module]:
@@ -59,5 +62,8 @@ class TransformerTextEncoder(nn.Module):
         is_word = is_word[:, :longest]
         words = self.embedding(tokens[:, :longest].masked_fill(~is_word, 0))  # (M, T, word_dim)
         hidden = self.bridge(words) + self.positions(torch.arange(longest, device=tokens.device))
-        hidden = self.blocks(self.dropout(hidden), src_key_padding_mask=~is_word)  # (M, T, width)
+        hidden = self.dropout(hidden)
+        for block in self.blocks:
+            hidden = block(hidden, src_key_padding_mask=~is_word)  # (M, T, width)
+        hidden = self.norm(hidden)
         return hidden.masked_fill(~is_word.unsqueeze(-1), 0).sum(1) / is_word.sum(-1, keepdim=True)

@@ -91,9 +91,12 @@ def settings_of(
     matching: Matching | None = None,
 ) -> dict[str, Any]:
     """What a resumed run must share with the one that was stopped, by dotted key: the recipe (not where and how fast), the captions."""
-    sections = {name: value for name, value in asdict(recipe).items() if name not in ("runtime", "logging")}
+    used = {loss for phase in recipe.phases.values() for loss, weight in phase.losses.items() if weight}
+    unused = {"runtime", "logging"} | {"matching", "spectral"} - used
+    sections = {name: value for name, value in asdict(recipe).items() if name not in unused}
     parts = {"embedding": model.projector} | ({"contrastive": siamese.loss, "negatives": siamese.negatives} if siamese else {})
-    parts |= {"matching.loss": matching.loss, "matching.negatives": matching.negatives} if matching else {}
+    if matching is not None and "matching" in used:
+        parts |= {"matching.loss": matching.loss, "matching.negatives": matching.negatives}
     sections["features"] = recipe.features.dtype if recipe.features.cache else None  # where they are does not matter
     for section, part in parts.items():
         plain = {
@@ -167,18 +170,21 @@ def load_checkpoint(
     return progress
 
 
-def load_weights(path: Path, model: nn.Module, optional: Sequence[str] = ()) -> None:
+def load_weights(path: Path, model: nn.Module, optional: Sequence[str] = ()) -> list[str]:
     """Puts the weights of `path` alone into `model`, which may lack (or have too many of) those whose names begin with one of `optional`.
 
-    Raises SoliError as load_checkpoint does.
+    Returns those of `optional` that both have, but in other shapes: the model's own weights stay. Raises SoliError as load_checkpoint does.
     """
-    weights = _under("model.", _read(path)[0])
+    weights, differing = _under("model.", _read(path)[0]), []
     for prefix in optional:
         present = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefix)}
         same = all(name in weights and weights[name].shape == tensor.shape for name, tensor in present.items())
+        if present and not same and any(name.startswith(prefix) for name in weights):
+            differing.append(prefix)
         taken = {name: weights[name] for name in present} if same else present
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(prefix)} | taken
     _put(path, weights, model)
+    return differing
 
 
 def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
@@ -203,7 +209,7 @@ def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Map
     """Raises SoliError that names what differs between the settings of a checkpoint and those that it is to go on with."""
     written = written or {}
     absent = "absent"
-    differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key, absent) != settings.get(key, absent)]
+    differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
     if differing:
         shown = "; ".join(f"{key} was {written.get(key, absent)}, is {settings.get(key, absent)}" for key in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""

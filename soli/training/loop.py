@@ -212,11 +212,14 @@ def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
     cache = None
     if recipe.features.cache is not None and (begun is not None or not trains):
         frozen = Captioner(begun or model.encoder, model.decoder, model.tokenizer, model.mode, model.reference_side)
-        cache = FeatureCache(Path(recipe.features.cache), frozen, recipe.features.dtype, recipe.runtime.precision, say=run.say)
+        runtime = recipe.runtime
+        cache = FeatureCache(
+            Path(recipe.features.cache), frozen, recipe.features.dtype, runtime.precision, workers=runtime.workers, say=tqdm.write
+        )
     views = PhaseViews.of(phase, recipe, data.dataset.reference_side, cache, trains)
     if cache is not None:
-        for _ in processes.one_after_another(run.accelerator):
-            cache.ensure(data, views.cached, progress=run.accelerator.is_main_process)
+        cache.ensure(data, views.cached)  # one process computes, the others wait for its lock
+        run.accelerator.wait_for_everyone()
     return views
 
 
@@ -252,7 +255,15 @@ def _train_epoch(
             with nullcontext() if number == len(parts) - 1 else accelerator.no_sync(trained):
                 with accelerator.autocast():
                     rows = views.span(views.captioned, part), views.span(views.matched, part)
-                    output = trained(part.inputs, part.read, rows[0], views.embeds, "attention" in weights, part.sentences, rows[1])
+                    output = trained(
+                        part.inputs,
+                        part.read,
+                        captioned=rows[0],
+                        embed=views.embeds,
+                        attend="attention" in weights,
+                        sentences=part.sentences,
+                        matched=rows[1],
+                    )
                 terms = losses(output, number, weights)  # those of all parts and processes add up
                 loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
                 _backward(loss * accelerator.num_processes, accelerator, model, name)  # DDP takes the mean over processes
@@ -352,7 +363,7 @@ def _backward(loss: Tensor, accelerator: Accelerator, model: nn.Module, phase: s
 
 
 def _figures(accelerator: Accelerator, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, float]:
-    """The losses of a whole step and the norm of its gradients, as numbers: the one place of a step that waits for the device."""
+    """The losses of a whole step and the norm of its gradients, as numbers."""
     values = processes.sum_over_processes(accelerator, torch.stack(list(totals.values())))
     numbers = dict(zip([*totals, "gradient_norm"], torch.cat([values, norm.detach().view(1).to(values)]).tolist(), strict=True))
     return {"loss": sum(weights[term] * numbers[term] for term in totals), **numbers}

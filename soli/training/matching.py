@@ -50,13 +50,13 @@ class Matching:
 
         `owner` (M,) is the photograph of each caption. Raises SoliError for a step whose photographs are all the same.
         """
+        images, owner = self._entries(images.detach().float(), owner)
+        if self.settings.siblings == "negatives":
+            of_images = of_captions = replace(of_captions, keys=of_captions.places)
         if bool((of_images.keys == of_images.keys[0]).all()):
             raise SoliError(
                 f"All {len(images)} photographs of a step are the same: matching has no negatives. Raise loader.batch_size, or drop copies."
             )
-        images, owner = self._entries(images.detach().float(), owner)
-        if self.settings.siblings == "negatives":
-            of_images = of_captions = replace(of_captions, keys=of_captions.places)
         captions = captions.detach().float()
         similarity = images @ captions.T  # (B, M)
         own = similarity[owner, torch.arange(len(owner), device=owner.device)]  # (M,)

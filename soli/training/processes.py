@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -103,15 +103,6 @@ def gather_rows(accelerator: Accelerator, rows: Tensor, counts: Sequence[int]) -
     padded[: len(rows)] = rows
     blocks = accelerator.gather(padded).split(max(counts))
     return torch.cat([block[:count] for block, count in zip(blocks, counts, strict=True)])
-
-
-def one_after_another(accelerator: Accelerator) -> Iterator[None]:
-    """Yields once in each process: in the main one first, in all others when it is through."""
-    if not accelerator.is_main_process:
-        accelerator.wait_for_everyone()
-    yield
-    if accelerator.is_main_process:
-        accelerator.wait_for_everyone()
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ arXiv 2101.06983, reach the same by caching gradients.)
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -90,7 +89,8 @@ class StepLosses:
     def _match(self, part: int, view: int, images: Tensor, captions: Tensor) -> Tensor:
         """The matching term of a view of the whole step: photographs (B, E) and captions (M, E)."""
         device = images.device
-        owner = torch.tensor([place for place, size in enumerate(self._num_matched) for _ in range(size)], device=device)
+        sizes = torch.tensor(self._num_matched, device=device)
+        owner = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
         if view not in self._chosen:
             firsts, indices = self.data.first_captions, self.share.indices
             numbers = [firsts[index] + number for index, chosen in zip(indices, self._matched_numbers, strict=True) for number in chosen]
@@ -113,9 +113,8 @@ class StepLosses:
 
     def _read(self, numbers: Tensor) -> Tensor:
         """The captions of these numbers in the training data, (Q, R), in the joint space (Q, R, E)."""
-        firsts = self.data.first_captions
-        places = [bisect_right(firsts, number) - 1 for number in numbers.flatten().tolist()]
-        ids = [self.data.token_ids(place)[number - firsts[place]] for place, number in zip(places, numbers.flatten().tolist(), strict=True)]
+        found = map(self.data.photograph_of, numbers.flatten().tolist())
+        ids = [self.data.token_ids(index)[number] for index, number in found]
         tokens = pad([ids], self.model.tokenizer.pad_id)[0].to(numbers.device)
         return self.model.matcher.captions(tokens, tokens != self.model.tokenizer.pad_id).unflatten(0, numbers.shape)
 
@@ -123,7 +122,7 @@ class StepLosses:
         """The photographs of these numbers (Q, R), as this epoch sees them in a view, in the joint space (Q, R, E)."""
         indices = numbers.flatten().tolist()
         if self.recipe.matching.siblings == "negatives":  # the numbers are those of captions
-            indices = [bisect_right(self.data.first_captions, number) - 1 for number in indices]
+            indices = [self.data.photograph_of(number)[0] for number in indices]
         features = self.views.features([self.data.examples[index] for index in indices], view, self.recipe, self.progress.epoch)
         return self.model.matcher.images(features.to(numbers.device)).unflatten(0, numbers.shape)
 

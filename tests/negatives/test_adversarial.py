@@ -148,6 +148,7 @@ def test_fewer_candidates_than_samples_are_refused(number, settings):
 
 
 def test_a_memory_that_would_not_fit_is_refused_before_it_is_made():
-    negatives = prepared(40_000)
-    with pytest.raises(SoliError, match=r"32768 embeddings of 50000 numbers.*lower negatives\.capacity to 21474"):
-        negatives.choose(step(torch.zeros(2, 50_000), [0, 1]))
+    with pytest.raises(SoliError, match=r"32768 embeddings of 20000 numbers.*set embedding\.pooling=mean, or .*capacity to 26843"):
+        prepared(40_000).choose(step(torch.zeros(2, 20_000), [0, 1]))
+    with pytest.raises(SoliError, match=r"40 embeddings of 50000 numbers, and a matrix of 50000 x 50000: set embedding\.pooling=mean\.$"):
+        prepared(40).choose(step(torch.zeros(2, 50_000), [0, 1]))

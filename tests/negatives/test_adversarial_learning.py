@@ -27,7 +27,7 @@ def test_the_estimate_subtracts_no_the_mean_or_the_likeliest_candidates_reward()
             average = 0.0 if not previous else previous[0] if number == 1 else 0.9 * previous[0] + 0.1 * previous[1]
             base = {"none": 0.0, "moving_average": average, "self_critical": rewards[log_shares.argmax(1)]}[baseline]
             objective = ((rewards[drawn] - base) * log_shares[range(6), drawn]).mean()
-            assert torch.allclose(-negatives._sides["other"].form.grad, torch.autograd.grad(objective, form)[0], atol=1e-5)
+            assert torch.allclose(-negatives._generators["other"].form.grad, torch.autograd.grad(objective, form)[0], atol=1e-5)
             previous.append(rewards[drawn].mean())
 
 

@@ -150,7 +150,7 @@ def test_the_weights_of_both_directions_by_hand():
     assert torch.allclose(pairs.outside[0].weights, torch.tensor([[1 / 12], [0]]))
     assert torch.allclose(pairs.outside[1].weights, torch.tensor([[0], [3 / 16]]))
     assert all(torch.equal(part.embeddings, given) for part, given in zip(pairs.outside, points, strict=True))
-    assert [part.beside.tolist() for part in pairs.outside] == [[[1.0], [0.0]], [[0.0], [3.0]]]
+    assert [part.chosen.tolist() for part in pairs.outside] == [[[1.0], [0.0]], [[0.0], [3.0]]]
 
 
 def test_negatives_weigh_as_many_photographs_as_have_any():

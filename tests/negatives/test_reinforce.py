@@ -9,7 +9,7 @@ from torch.nn.functional import cosine_similarity
 
 from soli.interfaces import Queries
 from soli.negatives import Adversarial
-from soli.negatives.adversarial import draw, reinforce
+from soli.negatives.generator import draw, reinforce
 
 NUM = 100_000
 SCORES = torch.tensor([0.3, -0.7, 1.2, 0.0, -0.2, 0.9, 0.5, 2.5], dtype=torch.float64)
@@ -85,7 +85,7 @@ def test_what_the_generators_matrix_learns_from_is_the_gradient_of_the_expected_
     shares = [torch.softmax(query / query.norm() @ form @ units.T / temperature, 0) for query in queries]
     rewards = [0.2 + (-units @ query / query.norm()).relu() for query in queries]
     exact = exact_gradient(form, shares, rewards, entropy)
-    assert relative(-negatives._sides["other"].form.grad, exact) < EXACT_TO
+    assert relative(-negatives._generators["other"].form.grad, exact) < EXACT_TO
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.4, 1.0])

@@ -110,14 +110,14 @@ def contrastive_loop(anchor, other, pairs):
 
 
 def infonce_loop(anchor, other, chosen):
-    """Negatives of the step count 1, whichever direction chose them; those from outside what was said of them."""
-    backward = chosen[-1] if len(chosen) == 2 else chosen[0]
-    picked, total = (chosen[0].weights + backward.weights.T) > 0, 0.0
+    """Negatives of the step count 1 in the direction that chose them; those from outside what was said of them."""
+    forward, backward = chosen[0].weights, chosen[1].weights if len(chosen) == 2 else chosen[0].weights.T
+    total = 0.0
     for i in range(6):
         own = cosine(anchor[i], other[i])
         rows = (
-            [cosine(anchor[i], other[j]) for j in range(6) if picked[i, j]],
-            [cosine(anchor[j], other[i]) for j in range(6) if picked[j, i]],
+            [cosine(anchor[i], other[j]) for j in range(6) if forward[i, j]],
+            [cosine(anchor[j], other[i]) for j in range(6) if backward[i, j]],
         )
         for view, (row, one) in enumerate(zip(rows, chosen if len(chosen) == 2 else chosen * 2, strict=True)):
             shares = sum(math.exp((value - own) / TEMPERATURE) for value in row)

@@ -99,13 +99,19 @@ def test_the_transformer_is_torchs_caption_by_caption(word_dim):
     model = transformer(word_dim=word_dim)
     layer = nn.TransformerEncoderLayer(12, 3, 48, activation="gelu", batch_first=True, norm_first=True)
     oracle = nn.TransformerEncoder(layer, 2, nn.LayerNorm(12), enable_nested_tensor=False).eval()
-    oracle.load_state_dict(model.blocks.state_dict())
+    oracle.layers.load_state_dict(model.blocks.state_dict())
+    oracle.norm.load_state_dict(model.norm.state_dict())
     tokens, is_word = captions()
     expected = []
     for row, num_words in enumerate(LENGTHS):
         words = model.bridge(model.embedding(tokens[row, :num_words])) + model.positions.weight[:num_words]
         expected.append(oracle(words.unsqueeze(0)).mean(1))
     torch.testing.assert_close(model(tokens, is_word), torch.cat(expected), rtol=0, atol=1e-6)
+
+
+def test_no_two_blocks_start_alike():
+    first, second = transformer().blocks
+    assert not torch.equal(first.linear1.weight, second.linear1.weight)
 
 
 @pytest.mark.parametrize(("length", "padding"), [(7, 0), (7, 5), (9, -100), (12, -1), (12, len(WORDS) + 3)])
