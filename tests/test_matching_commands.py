@@ -70,8 +70,11 @@ def test_the_best_weights_are_those_of_the_best_rsum(run, tmp_path, monkeypatch)
     scores, seen = iter([10.0, 30.0, 20.0]), []
 
     def retrieval(model, *_):
-        seen.append(model.matcher.text_projection.weight.clone())
-        return {"rsum": next(scores)}
+        def score():
+            seen.append(model.matcher.text_projection.weight.clone())
+            return {"rsum": next(scores)}
+
+        return score
 
     monkeypatch.setattr("soli.validating._retrieval", retrieval)
     answer = matched(run, tmp_path / "run", "variant=vse", "epochs=3")
