@@ -1,7 +1,7 @@
 """Which negatives a matching of photographs and captions learns most from: the same budget for each, several seeds, tables and curves.
 
-    python scripts/hard_negatives.py --out runs/negatives --seeds 0 1 2 experiment=flickr8k/vit_tiny_matching \\
-        dataset.root=data/flickr8k encoder.weights=<folder> features.cache=runs/features
+    python scripts/hard_negatives.py experiment=flickr8k/vit_tiny_matching dataset.root=data/flickr8k encoder.weights=<folder> \\
+        features.cache=runs/features --out runs/negatives --seeds 0 1 2
 
 Trains `<out>/<matching>_<seed>` for every choice and seed, as many at a time as --jobs says; those that are finished are not trained again,
 those that were interrupted go on. Then `<out>/test/` has retrieval_comparison.* of the test split (soli.evaluate), and `<out>/curves.csv`
@@ -22,8 +22,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from matplotlib import pyplot
+from omegaconf import OmegaConf
 
+import soli
 from soli.interfaces import SoliError
+from soli.runs import matches
 from soli.training.checkpoint import LAST, read_progress
 
 CHOICES = ("random", "vse", "vse_plus_plus", "ace", "cmns")
@@ -38,11 +41,16 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, on one thread each if there are several")
     parser.add_argument("--conditions", nargs="+", default=["original"], help="of the evaluation")
-    parser.add_argument("overrides", nargs="*", help="of soli.train, for all runs")
+    parser.add_argument("overrides", nargs="*", help="of soli.train, for all runs, before the options")
     given = parser.parse_args()
     groups = {choice: [given.out / f"{_label(choice)}_{seed}" for seed in given.seeds] for choice in given.matching}
-    if len(set(given.matching)) < len(given.matching) or given.jobs < 1:
-        raise SoliError("--matching names every choice once, and --jobs is 1 at least.")
+    for name, values in (("matching", given.matching), ("seeds", given.seeds)):
+        if len(set(values)) < len(values):
+            raise SoliError(f"--{name} {' '.join(map(str, values))} has one twice: give each once.")
+    if given.jobs < 1:
+        raise SoliError(f"--jobs {given.jobs} must be at least 1.")
+    if not matches(OmegaConf.to_container(soli.compose(given.overrides), resolve=True)):
+        raise SoliError("These settings match no photographs and captions: give variant=matching, or an experiment that has it.")
     jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: train(*job, given), jobs))
@@ -106,7 +114,8 @@ def write_curves(curves: dict[str, dict[int, list[float]]], out: Path) -> None:
         (line,) = axes.plot(list(curve), means, marker="o", markersize=3, label=name)
         low, high = ([mean + sign * spread for mean, spread in zip(means, spreads, strict=True)] for sign in (-1, 1))
         axes.fill_between(list(curve), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set(xlabel="step", ylabel="sum of recalls, validation split", title="Mean and standard deviation over seeds")
+    axes.set(xlabel="step", ylabel="sum of recalls, of 6, validation split", title="Mean and standard deviation over seeds")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(out / "curves.png", dpi=120)

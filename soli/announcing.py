@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from soli.interfaces import CaptionDataset
+from soli.interfaces import CaptionDataset, Negatives
 from soli.model import Captioner
 from soli.training.matching import Matching
 from soli.training.schedule import captioned_views, has, matched_views, parameter_groups, phase_settings
@@ -24,7 +25,14 @@ def summary(dataset: CaptionDataset) -> dict[str, Any]:
     return {"name": dataset.name, "splits": splits, "reference_side": dataset.reference_side, "notices": list(dataset.notices)}
 
 
-def announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Recipe, terms: Mapping[str, Siamese | Matching]) -> None:
+def announce(
+    dataset: CaptionDataset,
+    leaks: dict,
+    model: Captioner,
+    recipe: Recipe,
+    terms: Mapping[str, Siamese | Matching],
+    sees_at_random: bool,
+) -> None:
     """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss."""
     sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
     print(f"Data: {dataset.name} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
@@ -43,7 +51,9 @@ def announce(dataset: CaptionDataset, leaks: dict, model: Captioner, recipe: Rec
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
-    _announce_phases(recipe, model, terms)
+    if sees_at_random:
+        print("  The encoder's weights are random, and no phase trains it: give encoder.weights, or start with init_from=<run>.")
+    _announce_phases(recipe, model, terms, math.ceil(len(dataset.examples("train")) / recipe.loader.batch_size))
 
 
 def _share_unknown(dataset: CaptionDataset, model: Captioner) -> float:
@@ -55,8 +65,8 @@ def _share_unknown(dataset: CaptionDataset, model: Captioner) -> float:
     return ids.count(model.tokenizer.unk_id) / max(len(ids), 1)
 
 
-def _announce_phases(recipe: Recipe, model: Captioner, terms: Mapping[str, Siamese | Matching]) -> None:
-    """What each phase trains, under which losses, and a hint where the default weights do not suit the start."""
+def _announce_phases(recipe: Recipe, model: Captioner, terms: Mapping[str, Siamese | Matching], steps: int) -> None:
+    """What each phase trains, under which losses, and hints where settings do not suit the start; `steps` are those of an epoch."""
     for name, phase in recipe.phases.items():
         groups = parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
         counts = Counter({module: 0 for module, factor in phase.train.items() if factor and module != "projector"})
@@ -70,7 +80,17 @@ def _announce_phases(recipe: Recipe, model: Captioner, terms: Mapping[str, Siame
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
         print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
         for loss, term in terms.items():
-            if has(phase, loss) and hasattr(term.negatives, "notice"):
-                print(f"  Negatives of the {loss} loss: {term.negatives.notice}")
+            if has(phase, loss):
+                _announce_negatives(loss, term.negatives, steps * phase.epochs)
         if has(phase, "contrastive") and has(phase, "caption") and recipe.siamese.anchor == "shared" and phase.losses["contrastive"] > 1:
             print("  A contrastive weight above 1 is for a frozen anchor (init_from=<run>); a shared one wants 1, or 0.1 from scratch.")
+
+
+def _announce_negatives(loss: str, negatives: Negatives, steps: int) -> None:
+    """What is particular about the negatives of a loss, in a phase of so many steps."""
+    if hasattr(negatives, "notice"):
+        print(f"  Negatives of the {loss} loss: {negatives.notice}")
+    warmup = getattr(negatives, "warmup_steps", 0)
+    if warmup:
+        advice = ": lower matching.negatives.warmup_steps" if 2 * warmup > steps else ""
+        print(f"  In the first {min(warmup, steps)} of its {steps} steps all others of a step are negatives, not the hardest{advice}")

@@ -140,8 +140,8 @@ class Captioner(nn.Module):
         Raises SoliError for a captioner that was not trained to match, and for no caption at all.
         """
         self.check_matches()
-        if isinstance(captions, str) or not captions:
-            raise SoliError("Give a list of captions, one at least.")
+        if isinstance(captions, str) or not captions or not all(isinstance(caption, str) for caption in captions):
+            raise SoliError("Give a list of captions, one at least, each a text.")
         longest = getattr(self.matcher.text_encoder, "max_tokens", None)
         ids = [self.tokenizer.encode(caption, longest) for caption in captions]
         with evaluating(self):

@@ -15,11 +15,11 @@ from soli.runs import read_config
 
 
 def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
-    """The config that the run was started with; only `runtime` may be given anew.
+    """The config that the run was started with; only `runtime` and the folder of `features.cache` may be given anew.
 
     Raises SoliError when something else is given and is not as it was, naming the keys.
     """
-    given = [override for override in job_overrides() if not override.startswith(("resume=", "runtime=", "runtime."))]
+    given = [override for override in job_overrides() if not override.startswith(("resume=", "runtime=", "runtime.", "features.cache="))]
     settings = read_config(folder, key="resume")
     differing = [
         f"{key} was {show(_at(settings, key))}, is {show(_at(config, key))}"
@@ -31,6 +31,8 @@ def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
         raise SoliError(
             f"resume={folder} continues with the run's own config, and {'; '.join(differing)}. Leave it out, or start a new run."
         )
+    if any(override.startswith("features.cache=") for override in job_overrides()):
+        settings["features"]["cache"] = config.features.cache
     keys = [override.split("=")[0].removeprefix("runtime.") for override in job_overrides() if override.startswith("runtime.")]
     if any(override.startswith("runtime=") for override in job_overrides()):
         return {**settings, "runtime": OmegaConf.to_container(config.runtime)}
@@ -44,7 +46,7 @@ def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
     """
     if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
         return [f"{key}._target_"]
-    return [name for name in settings if name not in ("runtime", "run_dir", "resume")] if key == "experiment" else [key]
+    return [name for name in settings if name not in ("runtime", "run_dir", "resume", "features")] if key == "experiment" else [key]
 
 
 def _agrees(key: str, given: Any, recorded: Any) -> bool:

@@ -24,8 +24,17 @@ def starts_trained(settings: Mapping[str, Any]) -> bool:
 
 
 def has_learnt_captions(settings: Mapping[str, Any]) -> bool:
-    """Whether the run of this config learns captions, or starts from a captioner that may have."""
-    return starts_trained(settings) or any(phase["losses"].get("caption") for phase in settings["variant"]["phases"].values())
+    """Whether the run of this config learns captions, or starts from a captioner that has."""
+    learns = any(phase["losses"].get("caption") for phase in settings["variant"]["phases"].values())
+    return learns or starts_with_captions(settings)
+
+
+def starts_with_captions(settings: Mapping[str, Any]) -> bool:
+    """Whether the captioner has learnt captions before: a pretrained one, or another run that did. A run that is gone may have."""
+    if settings["init_from"] is None:
+        return settings["model"]["pretrained"] is not None
+    folder = Path(settings["init_from"])
+    return not (folder / "config.yaml").is_file() or has_learnt_captions(read_config(folder, key="init_from"))
 
 
 def check_captions(run: str | Path, settings: Mapping[str, Any]) -> None:
@@ -111,7 +120,7 @@ def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
     if load_tokenizer(folder).words != model.tokenizer.words:
         raise SoliError(
             f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
-            f"(dataset, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
+            f"(dataset, its size, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
             f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
         )
     try:

@@ -15,6 +15,7 @@ from soli.announcing import announce, summary
 from soli.configuration import build, command, find_target, job_overrides, override_dirname
 from soli.datasets import CaptionedImages, check_photographs, find_leaks
 from soli.degradations import parse
+from soli.feature_cache import make_folder
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
 from soli.resuming import resumed_settings
@@ -28,7 +29,7 @@ from soli.runs import (
     runtime_settings,
     write_run,
 )
-from soli.starting import check_replaced, completed, load_start, starts_trained
+from soli.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.loop import check_steps, prepare_negatives, train
 from soli.training.matching import Matching
@@ -39,6 +40,7 @@ from soli.training.schedule import (
     has,
     parameter_groups,
     phase_settings,
+    trained_parts,
     with_epochs,
 )
 from soli.training.settings import (
@@ -72,7 +74,7 @@ def main(config: DictConfig) -> None:
         settings = completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if not starts_trained(settings) and losses <= {"contrastive", "spectral"}:
+    if not starts_with_captions(settings) and losses <= {"contrastive", "spectral"}:
         raise SoliError(
             "No phase has a caption loss: the decoder would know nothing. "
             "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
@@ -97,22 +99,29 @@ def main(config: DictConfig) -> None:
     if not saved:
         load_start(model, settings)
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
-    matching = Matching(build(settings["matching"]["loss"]), build(settings["matching"]["negatives"]), recipe.matching)
+    matching = _matching(settings, recipe)
     data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
     _check_recipe(settings, recipe, dataset, model)
     check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     prepare_negatives(recipe, data, siamese, matching)
     validate = validation(model, dataset, settings, recipe)
+    if recipe.features.cache is not None:
+        make_folder(Path(recipe.features.cache))
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
         write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks})
-        announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching})
+        announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
     model.to(device).to(memory_format=torch.channels_last)
     progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         retrieval = " metrics=retrieval" if recipe.validation.metric == "rsum" else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}{retrieval}")
+
+
+def _sees_at_random(settings: Any, recipe: Recipe) -> bool:
+    """Whether the encoder starts from random weights, and no phase trains it."""
+    return not (starts_trained(settings) or settings["encoder"].get("weights") or "encoder" in trained_parts(recipe.phases))
 
 
 def default_run_dir() -> Path:
@@ -130,7 +139,7 @@ def _recipe(settings: Any) -> Recipe:
     attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
     phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
     validation = ValidationSettings(**settings["validation"])
-    about_captions = ("caption", "attention", *(["contrastive"] if starts_trained(settings) else []))
+    about_captions = ("caption", "attention", *(["contrastive"] if starts_with_captions(settings) else []))
     captions = any(has(phase, *about_captions) for phase in phases.values())
     return Recipe(
         phases=with_epochs(phases, settings["epochs"]),
@@ -147,6 +156,15 @@ def _recipe(settings: Any) -> Recipe:
         logging=LoggingSettings(**settings["logging"]),
         runtime=runtime_settings(settings),
     )
+
+
+def _matching(settings: Any, recipe: Recipe) -> Matching:
+    """The matching term. Raises SoliError for impossible values, by the keys that they have there."""
+    try:
+        return Matching(build(settings["matching"]["loss"]), build(settings["matching"]["negatives"]), recipe.matching)
+    except SoliError as reason:
+        text = str(reason).replace("negatives.", "matching.negatives.", 1).replace("contrastive.", "matching.loss.", 1)
+        raise SoliError(text) from reason
 
 
 def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:

@@ -21,9 +21,9 @@ from soli.evaluation.retrieval_ladder import match_ladder
 from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
-from soli.starting import starts_trained
+from soli.starting import starts_with_captions
 from soli.training.loop import Validate
-from soli.training.schedule import has
+from soli.training.schedule import has, trained_parts
 from soli.training.settings import GenerationSettings, Recipe
 from soli.training.validation import retrieval_scores, validation_scores
 
@@ -43,7 +43,7 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
     if not any(has(phase, "caption", "attention") for phase in recipe.phases.values()):
         if recipe.validation.metric == "rsum":
             return lambda _: retrieval()
-        if not starts_trained(settings):
+        if not starts_with_captions(settings):
             raise SoliError(f"validation.metric={recipe.validation.metric} is of captions, and no phase learns any: choose auto, or rsum.")
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
     runtime, generation = recipe.runtime, GenerationSettings(**settings["generation"])
@@ -72,7 +72,6 @@ def _retrieval(
 ) -> Callable[[], dict[str, float]]:
     """A function that gives the scores of retrieval on `data`; features of an encoder that never trains come from the cache."""
     runtime, features = recipe.runtime, recipe.features
-    trained = {name.partition(".")[0] for phase in recipe.phases.values() for name, factor in phase.train.items() if factor}
     captions = [caption for example in data.examples for caption in example.captions]
     owner = owners([example.captions for example in data.examples])
 
@@ -83,7 +82,7 @@ def _retrieval(
         return found
 
     def scores() -> dict[str, float]:
-        if features.cache is not None and "encoder" not in trained:
+        if features.cache is not None and "encoder" not in trained_parts(recipe.phases):
             places = {degradation.spec: _joint(model, data, degradation, kept()) for degradation in degradations}
         else:
             rungs = match_ladder(model, data, degradations, workers=runtime.workers, precision=runtime.precision, progress=False)

@@ -41,8 +41,11 @@ def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Owner) -> di
 
     Raises SoliError for shapes that do not fit, for NaN, and for images without a caption.
     """
-    scores = torch.as_tensor(similarity)
-    owner = torch.as_tensor(image_of_caption, device=scores.device)
+    try:
+        scores = torch.as_tensor(similarity)
+        owner = torch.as_tensor(image_of_caption, device=scores.device)
+    except (TypeError, ValueError, RuntimeError) as reason:
+        raise SoliError(f"similarity and image_of_caption must be numbers, as tensors, arrays or lists: {reason}.") from reason
     _check(scores, owner)
     own = scores[owner, torch.arange(len(owner), device=scores.device)]
     return _count(own, owner, len(scores), lambda rows: scores[rows]).metrics()
@@ -131,4 +134,5 @@ def _summary(direction: str, ranks: Tensor) -> dict[str, float]:
     """Of ranks from 0."""
     numbers = ranks.cpu().numpy()
     recalls = {f"{direction}_R@{k}": float((numbers < k).mean()) for k in RECALLS}
-    return {**recalls, f"{direction}_median_rank": float(np.floor(np.median(numbers)) + 1), f"{direction}_mean_rank": numbers.mean() + 1.0}
+    median, mean = np.floor(np.median(numbers)) + 1, numbers.mean() + 1
+    return {**recalls, f"{direction}_median_rank": float(median), f"{direction}_mean_rank": float(mean)}

@@ -50,10 +50,12 @@ def mean_metrics(ranks: Ranks, image_of_caption: Owner, fold_size: int | None = 
 
 def check_folds(num_images: int, fold_size: int | None) -> None:
     """Raises SoliError unless so many images are whole folds."""
-    if fold_size is None or (fold_size > 0 and num_images and num_images % fold_size == 0):
+    if num_images < 2:
+        raise SoliError("retrieval among fewer than two photographs finds everything: give more.")
+    if fold_size is None or (fold_size > 1 and num_images % fold_size == 0):
         return
-    if fold_size < 1:
-        raise SoliError(f"fold_size={fold_size} must be at least 1, or null for all photographs at once.")
+    if fold_size < 2:
+        raise SoliError(f"fold_size={fold_size} must be at least 2, or null for all photographs at once.")
     if num_images < fold_size:
         raise SoliError(f"fold_size={fold_size} is more than the {num_images} photographs: give fold_size=null for all of them at once.")
     left = num_images % fold_size

@@ -19,9 +19,15 @@ def reporting(path: Path) -> Iterator[None]:
         yield
     except OSError as reason:
         raise SoliError(
-            f"The feature cache cannot use {path}: {reason.strerror or reason}. Free some space there, or give another folder; "
+            f"features.cache: {path} cannot be used ({reason.strerror or reason}). Give another folder, or free some space there; "
             "what is in it already is kept."
         ) from reason
+
+
+def make_folder(folder: Path) -> None:
+    """Raises SoliError for a folder that cannot be made."""
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -30,8 +36,8 @@ def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     Raises SoliError for a folder that cannot be made or locked, and on a system without such locks.
     """
+    make_folder(folder)
     with reporting(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / LOCK, "wb")  # noqa: SIM115 - the next line closes it
     with lock:
         with reporting(folder):

@@ -27,9 +27,7 @@ class InfoNCELoss(nn.Module):
         """Raises SoliError for a temperature that is not positive."""
         super().__init__()
         if not 0 < temperature < math.inf:
-            raise SoliError(
-                f"contrastive.temperature={temperature} must be a number above 0, for example 0.1; matching.loss.temperature too."
-            )
+            raise SoliError(f"contrastive.temperature={temperature} must be a number above 0, for example 0.1.")
         self.temperature = temperature
 
     def measure(self, distance: float) -> None:

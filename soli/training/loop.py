@@ -214,7 +214,13 @@ def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
         frozen = Captioner(begun or model.encoder, model.decoder, model.tokenizer, model.mode, model.reference_side)
         runtime = recipe.runtime
         cache = FeatureCache(
-            Path(recipe.features.cache), frozen, recipe.features.dtype, runtime.precision, workers=runtime.workers, say=tqdm.write
+            Path(recipe.features.cache),
+            frozen,
+            recipe.features.dtype,
+            runtime.precision,
+            workers=runtime.workers,
+            say=tqdm.write,
+            is_stopped=lambda: run.stop.requested is not None,
         )
     views = PhaseViews.of(phase, recipe, data.dataset.reference_side, cache, trains)
     if cache is not None:

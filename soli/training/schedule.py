@@ -71,6 +71,11 @@ def captioned_views(phase: Phase) -> list[str]:
     return [view for view in phase.views if phase.caption_views is None or view in phase.caption_views]
 
 
+def trained_parts(phases: Mapping[str, Phase]) -> set[str]:
+    """The parts of the model (encoder, decoder, ...) that any phase trains, or a module of them."""
+    return {name.partition(".")[0] for phase in phases.values() for name, factor in phase.train.items() if factor > 0}
+
+
 def matched_views(phase: Phase) -> list[str]:
     """The views that are matched with captions, in the order of the views."""
     if not has(phase, "matching"):
