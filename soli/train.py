@@ -74,7 +74,7 @@ def main(config: DictConfig) -> None:
         settings = completed(settings)
     recipe = _recipe(settings)
     losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if not starts_with_captions(settings) and losses <= {"contrastive", "spectral"}:
+    if not starts_with_captions(settings) and losses and losses <= {"contrastive", "spectral"}:
         raise SoliError(
             "No phase has a caption loss: the decoder would know nothing. "
             "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."

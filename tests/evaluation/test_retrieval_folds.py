@@ -8,7 +8,7 @@ from soli.evaluation import rank_metrics
 from soli.evaluation import retrieval as module
 from soli.evaluation.comparison import compare
 from soli.evaluation.retrieval import rank
-from soli.evaluation.retrieval_folds import fold_metrics, fold_ranks, owners
+from soli.evaluation.retrieval_folds import check_folds, fold_metrics, fold_ranks, owners
 from soli.evaluation.retrieval_statistics import RetrievalStatistics
 from soli.interfaces import SoliError
 from tests.evaluation.test_retrieval import brute_force
@@ -40,7 +40,7 @@ def test_blocks_and_folds_equal_brute_force_with_ties(seed, monkeypatch):
     monkeypatch.setattr(module, "COMPARED", (1, 150, 10_000)[seed % 3])
     monkeypatch.setattr(module, "ROWS", (1, 7, 64)[seed % 3])
     assert fold_metrics(images, captions, owner) == whole == pytest.approx(brute_force((images @ captions.T).numpy(), owner))
-    for fold_size in (1, 6, 8, 24):
+    for fold_size in (2, 6, 8, 24):
         assert fold_metrics(images, captions, owner, fold_size) == pytest.approx(averaged(images, captions, owner, fold_size))
 
 
@@ -98,7 +98,8 @@ def test_no_block_is_larger_than_it_may_be(monkeypatch):
 @pytest.mark.parametrize(
     ("number", "fold_size", "message"),
     [
-        (24, 0, "at least 1"),
+        (24, 0, "at least 2"),
+        (24, 1, "fold_size=1 must be at least 2"),
         (24, 25, "more than the 24 photographs"),
         (24, 10, "leave out 4 of the 24 photographs.*dataset.limit=20"),
     ],
@@ -106,6 +107,8 @@ def test_no_block_is_larger_than_it_may_be(monkeypatch):
 def test_what_is_no_whole_number_of_folds_is_one_sentence(number, fold_size, message):
     with pytest.raises(SoliError, match=message):
         fold_metrics(*draw(0, num_images=number), fold_size)
+    with pytest.raises(SoliError, match="fewer than two photographs"):
+        check_folds(1, None)
 
 
 @pytest.mark.parametrize(
