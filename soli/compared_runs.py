@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from soli.captioned_runs import Plan
 from soli.evaluation.comparison import Spread, compare
+from soli.evaluation.presets import RETRIEVAL
 from soli.interfaces import SoliError
 from soli.scored_runs import ScoredRun, protocol_of
 
@@ -29,9 +30,10 @@ def check_alike(plans: Sequence[Plan], metrics: Sequence[str]) -> None:
             ("conditions", first.origin["conditions"], other.origin["conditions"]),
         ):
             if ours != theirs:
+                decoding = "" if metrics == RETRIEVAL else "generation.num_beams=..., "
                 raise SoliError(
                     f"{first.folder} and {other.folder} do not compare, for their {what} differ: {_apart(ours, theirs)}. Give all of them "
-                    "the same, by conditions=[...], generation.num_beams=..., dataset.root=..., dataset.limit=..."
+                    f"the same, by conditions=[...], {decoding}dataset.root=..., dataset.limit=..."
                 )
 
 

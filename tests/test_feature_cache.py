@@ -362,6 +362,15 @@ def test_a_full_disk_says_where_and_what_to_do_and_keeps_what_is_there(tmp_path,
     assert "8 of 30" in said[0] and files(cache.folder) == whole
 
 
+def test_it_stops_after_the_batch_in_which_it_is_asked_to(tmp_path, model, data):
+    cache = FeatureCache(tmp_path / "stopped", model, batch_size=8, is_stopped=lambda: True, say=lambda _: None)
+    with pytest.raises(KeyboardInterrupt, match="are kept. Run the command again"):
+        cache.ensure(data, [parse("original")], progress=False)
+    said = []
+    FeatureCache(tmp_path / "stopped", model, batch_size=8, say=said.append).ensure(data, [parse("original")], progress=False)
+    assert "8 of" in said[0]
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_users(tmp_path, model, data):
     (tmp_path / "file").write_text("")
     with pytest.raises(SoliError, match="file/.*Not a directory"):

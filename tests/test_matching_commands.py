@@ -167,6 +167,35 @@ def test_a_trained_captioner_is_a_start_for_matching_and_the_other_way_round(tra
     assert answer.code == 0, answer.err
 
 
+def test_what_hardly_trains_is_announced(run, tmp_path):  # noqa: F811
+    """24 photographs in steps of 8, for one epoch: three steps."""
+    answer = matched(run, tmp_path / "warm", "variant=ace", "matching.negatives.warmup_steps=2")
+    assert "In the first 2 of its 3 steps all others of a step are negatives, not the hardest: lower matching.negatives" in answer.out
+    assert "the generator draws from what training has seen" in answer.out and "encoder's weights are random" in answer.out
+    answer = matched(run, tmp_path / "cold", "variant=ace", "matching.negatives.warmup_steps=1", "variant.phases.matching.train.encoder=1")
+    assert "In the first 1 of its 3 steps" in answer.out and "lower" not in answer.out and "are random" not in answer.out
+
+
+def test_a_run_that_only_matches_is_no_start_for_what_needs_captions(run, tmp_path):  # noqa: F811
+    matched(run, tmp_path / "run", "variant=vse", *STEPS)
+    message = failed(run("train", *BASE, "variant=half", f"init_from={tmp_path / 'run'}", f"run_dir={tmp_path / 'half'}"))
+    assert "the decoder would know nothing" in message and not (tmp_path / "half").exists()
+    message = failed(run("caption", f"run={tmp_path / 'run'}", "images=[a.jpg]"))
+    assert "has learnt no captions" in message and "metrics=retrieval" in message
+    message = failed(run("export", f"run={tmp_path / 'run'}", f"to={tmp_path / 'exported'}"))
+    assert "has learnt no captions" in message
+
+
+def test_a_cache_that_cannot_be_made_is_refused_first_and_another_one_serves_a_resumed_run(run, tmp_path):  # noqa: F811
+    (tmp_path / "file").write_text("")
+    cached = ["variant=vse", f"features.cache={tmp_path / 'file'}", f"run_dir={tmp_path / 'run'}"]
+    message = failed(run("train", *BASE, *SMALL_SPACE, *cached))
+    assert "features.cache:" in message and str(tmp_path / "file") in message and not (tmp_path / "run").exists()
+    matched(run, tmp_path / "run", "variant=vse", f"features.cache={tmp_path / 'cache'}", "epochs=2", *STEPS)
+    moved = run("train", f"resume={tmp_path / 'run'}", f"features.cache={tmp_path / 'other'}", "runtime.max_steps=null")
+    assert moved.code == 0 and "The run is in" in moved.out and any((tmp_path / "other").iterdir()), moved.err
+
+
 @pytest.mark.parametrize(
     ("overrides", "culprits"),
     [
