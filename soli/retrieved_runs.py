@@ -18,10 +18,10 @@ from soli.captioned_runs import Plan, digest, load_model
 from soli.compared_runs import MAY_DIFFER, compare_runs
 from soli.evaluation import signature
 from soli.evaluation.journal import Journal
+from soli.evaluation.ladder import match_ladder
 from soli.evaluation.presets import RETRIEVAL
 from soli.evaluation.retrieval import Ranks
 from soli.evaluation.retrieval_folds import check_folds, fold_ranks, owners
-from soli.evaluation.retrieval_ladder import match_ladder
 from soli.evaluation.retrieval_statistics import RetrievalStatistics
 from soli.evaluation.summary import family, relative_drop, side
 from soli.evaluation.writing import write_whole

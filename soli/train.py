@@ -31,8 +31,9 @@ from soli.runs import (
 )
 from soli.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
 from soli.training.checkpoint import LAST, read_progress
-from soli.training.loop import check_steps, prepare_negatives, train
-from soli.training.matching import Matching
+from soli.training.loop import train
+from soli.training.matching import Matching, keys_of_matching
+from soli.training.preparing import check_steps, prepare_negatives
 from soli.training.processes import local_device, start
 from soli.training.schedule import (
     check_embedding_trains,
@@ -160,11 +161,8 @@ def _recipe(settings: Any) -> Recipe:
 
 def _matching(settings: Any, recipe: Recipe) -> Matching:
     """The matching term. Raises SoliError for impossible values, by the keys that they have there."""
-    try:
+    with keys_of_matching():
         return Matching(build(settings["matching"]["loss"]), build(settings["matching"]["negatives"]), recipe.matching)
-    except SoliError as reason:
-        text = str(reason).replace("negatives.", "matching.negatives.", 1).replace("contrastive.", "matching.loss.", 1)
-        raise SoliError(text) from reason
 
 
 def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,8 @@ from tqdm import tqdm
 from soli.datasets import CaptionedImages
 from soli.degradations import Degradation, parse
 from soli.evaluation import CaptionScorer
-from soli.evaluation.ladder import climb
+from soli.evaluation.ladder import climb, match_ladder
 from soli.evaluation.retrieval_folds import owners
-from soli.evaluation.retrieval_ladder import match_ladder
 from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
 from soli.model import Captioner
@@ -42,7 +41,7 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
     retrieval = _retrieval(model, data, degradations, recipe)
     if not any(has(phase, "caption", "attention") for phase in recipe.phases.values()):
         if recipe.validation.metric == "rsum":
-            return lambda _: retrieval()
+            return lambda _: retrieval(None)
         if not starts_with_captions(settings):
             raise SoliError(f"validation.metric={recipe.validation.metric} is of captions, and no phase learns any: choose auto, or rsum.")
     scorer = CaptionScorer([list(example.captions) for example in data.examples], metrics=("BLEU", "ROUGE-L", "CIDEr"))
@@ -50,27 +49,32 @@ def validation(model: Captioner, dataset: CaptionDataset, settings: Any, recipe:
     neutral = {name: getattr(GenerationSettings(), name) for name in generation.filters}
     search = asdict(replace(generation, num_beams=recipe.validation.num_beams, sample=False, **neutral))
 
+    width = 0 if model.matcher is None else model.matcher.dim  # of the joint space
+
+    def embed(features: Tensor) -> Tensor:
+        """Embeddings, and behind them the photographs' places in the joint space, if there is one."""
+        matched = [] if model.matcher is None else [model.matcher.images(features.float())]
+        return torch.cat([model.embeddings(features), *matched], dim=1)
+
     def validate(distance_at_start: float | None) -> dict[str, float]:
-        rungs = climb(
-            model,
-            data,
-            degradations,
-            workers=runtime.workers,
-            precision=runtime.precision,
-            progress=False,
-            **search,
-        )
+        work = {"workers": runtime.workers, "precision": runtime.precision, "progress": False}
+        rungs, places = climb(model, data, degradations, embed=embed, **work, **search), {}
+        for rung in rungs:
+            rung.embeddings, places[rung.condition] = rung.embeddings.tensor_split([rung.embeddings.shape[1] - width], dim=1)
         scores = [scorer.score(rung.captions) for rung in rungs]
         report = validation_scores(rungs, scores, recipe.validation.selected, distance_at_start)
-        return report if model.matcher is None else {**report, **retrieval()}
+        return report if model.matcher is None else {**report, **retrieval(places)}
 
     return validate
 
 
 def _retrieval(
     model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], recipe: Recipe
-) -> Callable[[], dict[str, float]]:
-    """A function that gives the scores of retrieval on `data`; features of an encoder that never trains come from the cache."""
+) -> Callable[[Mapping[str, Tensor] | None], dict[str, float]]:
+    """A function that gives the scores of retrieval on `data`, from the photographs' places in the joint space by condition.
+
+    Without these it makes them itself; features of an encoder that never trains come from the cache.
+    """
     runtime, features = recipe.runtime, recipe.features
     captions = [caption for example in data.examples for caption in example.captions]
     owner = owners([example.captions for example in data.examples])
@@ -81,13 +85,16 @@ def _retrieval(
         found.ensure(data, degradations)
         return found
 
-    def scores() -> dict[str, float]:
-        if features.cache is not None and "encoder" not in trained_parts(recipe.phases):
-            places = {degradation.spec: _joint(model, data, degradation, kept()) for degradation in degradations}
-        else:
-            rungs = match_ladder(model, data, degradations, workers=runtime.workers, precision=runtime.precision, progress=False)
-            places = {rung.condition: rung.embeddings for rung in rungs}
+    def scores(places: Mapping[str, Tensor] | None) -> dict[str, float]:
+        if places is None:
+            places = make_places()
         return retrieval_scores(places, model.joint_captions(captions), owner, recipe.validation.selected)
+
+    def make_places() -> dict[str, Tensor]:
+        if features.cache is not None and "encoder" not in trained_parts(recipe.phases):
+            return {degradation.spec: _joint(model, data, degradation, kept()) for degradation in degradations}
+        rungs = match_ladder(model, data, degradations, workers=runtime.workers, precision=runtime.precision, progress=False)
+        return {rung.condition: rung.embeddings for rung in rungs}
 
     return scores
 

@@ -17,6 +17,7 @@ import torchvision
 from PIL import Image
 
 import soli
+from soli.evaluation.journal import Journal
 
 SMALL = (
     "dataset.num_train=24",
@@ -77,6 +78,20 @@ def trained(tmp_path_factory):
     finally:
         sys.argv = argv
     return folder
+
+
+def interrupt_second_batch(monkeypatch):
+    """Ctrl-C when the second batch of an evaluation is kept, once. Returns the batches that were kept so far."""
+    add, calls = Journal.add, []
+
+    def interrupted(self, entry):
+        add(self, entry)
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "add", interrupted)
+    return calls
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from soli.compared_runs import groups_of
 from soli.evaluation import CaptionScorer
 from soli.scored_runs import shuffle
-from tests.test_commands import failed, files, run, trained  # noqa: F401 - fixtures
+from tests.test_commands import failed, files, interrupt_second_batch, run, trained  # noqa: F401 - fixtures
 
 QUICK = ["metrics=[BLEU,ROUGE-L,CIDEr]", "conditions=[original,R0.1S50]", "report=false", "cost=false"]
 
@@ -112,17 +112,7 @@ def test_an_interrupted_evaluation_goes_on(trained, run, tmp_path, monkeypatch):
     whole = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", "captions.jsonl")}
     (tmp_path / "metrics.json").unlink()
 
-    from soli.evaluation.journal import Journal
-
-    add, calls = Journal.add, []
-
-    def interrupted(self, entry):
-        add(self, entry)
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Journal, "add", interrupted)
+    calls = interrupt_second_batch(monkeypatch)
     assert run("evaluate", *options).code == 130
     assert (tmp_path / "unfinished.jsonl").exists() and (tmp_path / "captions.jsonl").read_bytes() == whole["captions.jsonl"]
     assert run("evaluate", *options).code == 0

@@ -16,10 +16,9 @@ from soli.captioned_runs import has_learnt_captions
 from soli.configuration import compose
 from soli.datasets import ToyDataset
 from soli.evaluation import rank_metrics
-from soli.evaluation.journal import Journal
 from soli.runs import build_captioner, build_tokenizer, write_run
 from soli.training.checkpoint import Progress, save_checkpoint
-from tests.test_commands import SMALL, failed, files, run  # noqa: F401 - a fixture
+from tests.test_commands import SMALL, failed, files, interrupt_second_batch, run  # noqa: F401 - a fixture
 
 RETRIEVE = ["metrics=retrieval", "conditions=[original,R0.1S50]"]
 SMALL_MATCHER = ["text_encoder.word_dim=12", "text_encoder.hidden_dim=16", "joint.dim=16"]
@@ -105,15 +104,7 @@ def test_an_interrupted_evaluation_goes_on(runs, run, monkeypatch, tmp_path):  #
     options = [f"run={runs[0]}", *RETRIEVE, "generation.batch_size=4", f"output={tmp_path / 'here'}"]
     assert run("evaluate", *options).code == 0
     whole = files(tmp_path / "here")
-    add, calls = Journal.add, []
-
-    def interrupted(self, entry):
-        add(self, entry)
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Journal, "add", interrupted)
+    calls = interrupt_second_batch(monkeypatch)
     assert run("evaluate", *options).code == 130
     assert (tmp_path / "here" / "unfinished_retrieval.jsonl").exists()
     assert run("evaluate", *options).code == 0

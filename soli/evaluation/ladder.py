@@ -1,4 +1,7 @@
-"""Captions of a split at every condition of a resolution ladder: each photograph is decoded once for all conditions."""
+"""Captions of a split, or its photographs' places in the joint space, at every condition of a resolution ladder.
+
+Each photograph is decoded once for all conditions.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +46,29 @@ def climb(
     precision: str = "fp32",
     progress: bool = True,
     journal: Journal | None = None,
+    embed: Callable[[Tensor], Tensor] | None = None,
     **options: Any,
 ) -> list[Rung]:
     """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode.
 
-    `options` are those of GenerationOptions (soli/generation.py). With a `journal` every batch is kept, and what it already has is not done
-    again.
+    `options` are those of GenerationOptions (soli/generation.py), the others as in `visit`, `embed` None: the model's
+    embeddings.
     """
 
     def describe(features: Tensor, first: int) -> list[str]:
         return model.describe(features, first=first, **options)
 
-    return visit(model, data, degradations, describe, model.embeddings, batch_size, workers, precision, progress, journal)
+    return visit(model, data, degradations, describe, embed or model.embeddings, batch_size, workers, precision, progress, journal)
+
+
+def match_ladder(model: Captioner, data: CaptionedImages, degradations: Sequence[Degradation], **options: Any) -> list[Rung]:
+    """All photographs of `data`, in its order, at each of `degradations`: rungs without captions, whose embeddings (N, E) are the
+    photographs' places in the joint space. `options` are the others of `visit`.
+
+    Raises SoliError for a captioner that was not trained to match.
+    """
+    model.check_matches()
+    return visit(model, data, degradations, lambda *_: [], lambda features: model.matcher.images(features.float()), **options)
 
 
 @torch.inference_mode()
@@ -70,9 +84,10 @@ def visit(
     progress: bool = True,
     journal: Journal | None = None,
 ) -> list[Rung]:
-    """What `describe` and `embed` make of the features (n, L, D) of all photographs at each of `degradations`.
+    """What `describe` and `embed` make of the features (n, L, D) of all photographs at each of `degradations`. Puts `model` into eval mode.
 
-    `describe` is told how many photographs came before, and answers with captions, or with none; `embed` with embeddings (n, E).
+    With a `journal` every batch is kept, and what it already has is not done again. `describe` is told how many photographs came before,
+    and answers with captions, or with none; `embed` with embeddings (n, E).
     """
     model.eval()
     names = [degradation.spec for degradation in degradations]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -13,6 +15,16 @@ from torch import Tensor
 from soli.interfaces import Chosen, MatchingLoss, Negatives, Queries, SoliError
 from soli.training.settings import MatchingSettings
 from soli.training.siamese import false_negative_loss
+
+
+@contextmanager
+def keys_of_matching() -> Iterator[None]:
+    """Within it an error of negatives or of a loss names the keys that they have under `matching`."""
+    try:
+        yield
+    except SoliError as reason:
+        text = re.sub(r"(?<![\w.])negatives([.=])", r"matching.negatives\1", str(reason))
+        raise SoliError(re.sub(r"(?<![\w.])contrastive\.", "matching.loss.", text)) from reason
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,8 @@ class Matching:
     ) -> Chosen:
         harm = partial(self._harm, sides[0], own)
         keys = of_queries.keys, of_candidates.keys
-        return self.negatives.choose(Queries(direction, *keys, of_queries.generators, *sides, similarity, harm, of_candidates.places))
+        with keys_of_matching():
+            return self.negatives.choose(Queries(direction, *keys, of_queries.generators, *sides, similarity, harm, of_candidates.places))
 
     def _harm(self, queries: Tensor, own: Tensor, candidates: Tensor) -> Tensor:
         """The loss (Q, R) of candidates (Q, R, E) as negatives of queries (Q, E) whose counterparts are as similar as `own` (Q,)."""

@@ -7,8 +7,8 @@ from soli.datasets import CaptionedImages, ToyDataset
 from soli.degradations import parse
 from soli.evaluation import rank_metrics
 from soli.evaluation.journal import Journal
+from soli.evaluation.ladder import match_ladder
 from soli.evaluation.retrieval_folds import fold_metrics, owners
-from soli.evaluation.retrieval_ladder import match_ladder
 from soli.interfaces import SoliError
 from tests.evaluation.small_matchers import make_matching_captioner
 from tests.evaluation.test_journal import FailingJournal, PulledPlug, same

@@ -154,3 +154,14 @@ def logged(folder, kind=None):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
     lines = [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
     return [line for line in lines if kind in (None, line["kind"])]
+
+
+def once(train_case, make_folder):
+    """`train_case(case, folder)` of each case when it is first asked for: its folder and its weights."""
+
+    @cache
+    def get(case):
+        folder = make_folder() / "run"
+        return folder, train_case(case, folder)
+
+    return get

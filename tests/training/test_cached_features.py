@@ -20,6 +20,7 @@ from tests.training.small_runs import (
     make_recipe,
     matching,
     numbers,
+    once,
     run,
     same,
     toy_data,
@@ -75,15 +76,7 @@ def train_case(case, folder, data, resume=False, model=None, **changes):
 @pytest.fixture(scope="module")
 def plain(data, tmp_path_factory):
     """A case without a cache: its folder and its weights."""
-    ended = {}
-
-    def get(case):
-        if case not in ended:
-            folder = tmp_path_factory.mktemp("plain") / "run"
-            ended[case] = folder, train_case(case, folder, data)
-        return ended[case]
-
-    return get
+    return once(lambda case, folder: train_case(case, folder, data), lambda: tmp_path_factory.mktemp("plain"))
 
 
 def counting(model):

@@ -32,6 +32,7 @@ from tests.training.small_runs import (
     make_recipe,
     matching,
     numbers,
+    once,
     run,
     same,
     small_adversarial,
@@ -62,15 +63,7 @@ def data():
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """The folder of a case that was trained at once, and its weights."""
-    ended = {}
-
-    def get(case):
-        if case not in ended:
-            folder = tmp_path_factory.mktemp("whole") / "run"
-            ended[case] = folder, train_case(case, folder, data)
-        return ended[case]
-
-    return get
+    return once(lambda case, folder: train_case(case, folder, data), lambda: tmp_path_factory.mktemp("whole"))
 
 
 def phases(views=None, train=None, **changes):
@@ -164,15 +157,10 @@ ADAM = OptimizerSettings(lr=5e-3, warmup_steps=2)
 
 @pytest.fixture(scope="module")
 def uninterrupted(data, tmp_path_factory):
-    ended = {}
-
-    def get(case):
-        if case not in ended:
-            folder = tmp_path_factory.mktemp("uninterrupted") / "run"
-            ended[case] = folder, train_case(case, folder, data, optimizer=ADAM, anchor="ema")
-        return ended[case]
-
-    return get
+    return once(
+        lambda case, folder: train_case(case, folder, data, optimizer=ADAM, anchor="ema"),
+        lambda: tmp_path_factory.mktemp("uninterrupted"),
+    )
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
