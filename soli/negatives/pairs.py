@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from random import Random
 
 import torch
 
-from soli.interfaces import Chosen, Negatives, Outside, Pairs, Queries
-
-
-def pairs_of(negatives: Negatives, keys: Sequence[int], generators: Sequence[Random] = ()) -> Pairs:
-    """The pairs of B photographs, of which nothing but the keys is known: for negatives that look at no embeddings."""
-    identities = torch.tensor(keys)
-    return weighted(negatives.choose(Queries("other", identities, identities, generators)))
+from soli.interfaces import Chosen, Outside, Pairs
 
 
 def weighted(by_anchor: Chosen, by_other: Chosen | None = None) -> Pairs:

@@ -9,7 +9,8 @@ import torch
 from soli.interfaces import Pairs, SoliError
 from soli.losses import ContrastiveLoss
 from soli.losses.contrastive import distances, mean_distance
-from soli.negatives import InBatch, RandomPartner, pairs_of
+from soli.negatives import InBatch, RandomPartner
+from tests.keyed_pairs import pairs_of
 
 MARGIN = 3.0
 KEYS = [0, 1, 2, 3, 4, 1]  # rows 1 and 5 are one photograph

@@ -8,7 +8,8 @@ import torch
 
 from soli.interfaces import Pairs, SoliError
 from soli.losses import InfoNCELoss
-from soli.negatives import InBatch, RandomPartner, pairs_of
+from soli.negatives import InBatch, RandomPartner
+from tests.keyed_pairs import pairs_of
 
 DISTINCT, REPEATED = [0, 1, 2, 3, 4, 5], [0, 1, 2, 1, 4, 1]
 pooled_and_per_token = pytest.mark.parametrize("shape", [(6, 5), (6, 4, 5)], ids=["pooled", "per_token"])

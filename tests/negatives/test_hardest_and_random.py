@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from soli.interfaces import Chosen, Queries, SoliError
-from soli.negatives import Hardest, InBatch, RandomNegative, pairs_of, weighted
+from soli.negatives import Hardest, InBatch, RandomNegative, weighted
+from tests.keyed_pairs import pairs_of
 
 KEYS, OTHERS = [3, 3, 4, 5, 9], [4, 3, 3, 5, 6, 6, 4]  # 9 is no candidate
 

@@ -8,8 +8,9 @@ import torch
 
 from soli.datasets import CaptionedImages, Flickr8kDataset, ToyDataset, batches
 from soli.interfaces import Example, SoliError
-from soli.negatives import InBatch, RandomPartner, pairs_of
+from soli.negatives import InBatch, RandomPartner
 from soli.vocabulary import Vocabulary
+from tests.keyed_pairs import pairs_of
 
 KEYS = [[0, 1], [7, 8, 9], [5, 6, 5, 7], [3, 3, 4, 4, 4, 9], [2, 2, 2], [1]]
 PARTS = [InBatch(), RandomPartner(), RandomPartner(0.0), RandomPartner(1.0)]

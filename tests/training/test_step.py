@@ -14,11 +14,12 @@ from soli.encoders import ResNetEncoder
 from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss, InfoNCELoss
 from soli.model import Captioner
-from soli.negatives import RandomPartner, pairs_of
+from soli.negatives import RandomPartner
 from soli.training.processes import check_shares, split, steps_of
 from soli.training.settings import LoaderSettings, OptimizerSettings, Phase, RuntimeSettings
 from soli.training.siamese import Anchor
 from soli.training.views import randomness
+from tests.keyed_pairs import pairs_of
 from tests.training.small_runs import (
     PLAIN,
     VARIANTS,
