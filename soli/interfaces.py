@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from torch import Tensor
+if TYPE_CHECKING:  # so that a command can say what it takes before PyTorch is there
+    import numpy as np
+    from torch import Tensor
 
 
 class SoliError(ValueError):

@@ -169,7 +169,7 @@ class Captioner(nn.Module):
         """A caption for each photograph: a file, a Pillow image or a uint8 (H, W, 3) array.
 
         They are degraded by `condition` first, if given: a name, read with the `mode` and `reference_side` of the run, or
-        what `parse` made of it. `options` are the others of GenerationOptions (soli/generation.py): max_tokens, sample, ...; what is
+        what `parse` made of it. `options` are the others of GenerationOptions: max_tokens, sample, ...; what is
         not given is that of the captioner's `generation`, which `soli.load` takes from the run.
         Raises SoliError for photographs that cannot be read, conditions that do not parse or leave less than a pixel, and options that are
         impossible.

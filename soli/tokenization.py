@@ -10,8 +10,6 @@ import re
 from functools import lru_cache
 from importlib.metadata import version
 
-from nltk.tokenize import TreebankWordTokenizer
-
 # What pycocoevalcap drops. It names the brackets in capitals: those of lower-cased captions stay.
 PUNCTUATION = frozenset(["'", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";", "\u2026", "\u2010", "\u2014"])
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -115,4 +113,6 @@ def _part(word: str) -> list[str]:
     """ca n't, can not, gon na."""
     if word.isascii() and word.isalpha() and word not in JOINED_WORDS:
         return [word]
+    from nltk.tokenize import TreebankWordTokenizer  # slow to import
+
     return TreebankWordTokenizer().tokenize(word)

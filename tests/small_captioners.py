@@ -10,8 +10,8 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from soli.configuration import compose
 from soli.datasets import ToyDataset
+from soli.jobs.starting import completed
 from soli.runs import build_captioner, build_tokenizer, write_run
-from soli.starting import completed
 from soli.training.checkpoint import Progress, save_checkpoint
 
 SIDE = 32

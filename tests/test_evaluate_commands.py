@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from soli.compared_runs import groups_of
 from soli.evaluation import CaptionScorer
-from soli.scored_runs import shuffle
+from soli.jobs.compared_runs import groups_of
+from soli.jobs.scored_runs import shuffle
 from tests.test_commands import failed, files, interrupt_second_batch, run, trained  # noqa: F401 - fixtures
 
 QUICK = ["metrics=[BLEU,ROUGE-L,CIDEr]", "conditions=[original,R0.1S50]", "report=false", "cost=false"]

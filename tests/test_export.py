@@ -291,7 +291,7 @@ def test_mistakes_leave_everything_as_it_was(runs, run, tmp_path, monkeypatch): 
         message = failed(run("export", *overrides))
         assert all(culprit in message for culprit in culprits), message
         assert files(tmp_path) == before
-    monkeypatch.setattr("soli.export.write_model", lambda *_: (_ for _ in ()).throw(SoliError("half way")))
+    monkeypatch.setattr("soli.jobs.export.write_model", lambda *_: (_ for _ in ()).throw(SoliError("half way")))
     assert "half way" in failed(run("export", f"run={runs['words']}", f"to={tmp_path / 'to'}"))
     assert files(tmp_path) == before and not list(tmp_path.glob(".*"))
 

@@ -13,26 +13,9 @@ import pytest
 SOLI = Path(__file__).parents[1] / "soli"
 
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
-COMMANDS = {
-    "soli",
-    "train",
-    "evaluate",
-    "caption",
-    "export",
-    "configuration",
-    "runs",
-    "starting",
-    "announcing",
-    "validating",
-    "resuming",
-    "captioned_runs",
-    "scored_runs",
-    "compared_runs",
-    "retrieved_runs",
-    "several_runs",
-}
+COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs", "jobs"}
 VERBS = {"training", "evaluation"}
-COMPOSITION = {"model", "generation", "embedding", "matching", "feature_cache", "bridge"}
+COMPOSITION = {"model", "generation", "generation_options", "embedding", "matching", "feature_cache", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives"}
 WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)

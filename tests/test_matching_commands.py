@@ -76,7 +76,7 @@ def test_the_best_weights_are_those_of_the_best_rsum(run, tmp_path, monkeypatch)
 
         return score
 
-    monkeypatch.setattr("soli.validating._retrieval", retrieval)
+    monkeypatch.setattr("soli.jobs.validating._retrieval", retrieval)
     answer = matched(run, tmp_path / "run", "variant=vse", "epochs=3")
     assert "best validation rsum 30.000" in answer.out
     assert torch.equal(load_file(tmp_path / "run" / "best.safetensors")["model.matcher.text_projection.weight"], seen[1])

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 import soli
 from soli.bridge import load_pretrained, write_model
-from soli.generation import GenerationOptions
+from soli.generation_options import GenerationOptions
 from soli.interfaces import SoliError
+from soli.jobs.starting import completed
 from soli.runs import build_captioner, build_tokenizer, load_tokenizer, read_config
-from soli.starting import completed
 from tests.small_captioners import SIDE, SMALL, TOY, make_byte_pairs, make_pictures, make_run, plain
 from tests.test_commands import failed, run  # noqa: F401 - a fixture
 

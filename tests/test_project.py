@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_console_scripts_lead_to_functions() -> None:
     for target in PROJECT["scripts"].values():
         module, function = target.split(":")
         tree = ast.parse((REPOSITORY / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
-        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assigned = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]
+        assert function in assigned and callable(getattr(importlib.import_module(module), function))
 
 
 def test_unpacked_wheel_finds_its_own_configs(wheel: Path, tmp_path: Path) -> None:

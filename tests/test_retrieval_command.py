@@ -12,10 +12,10 @@ import torch
 from omegaconf import OmegaConf
 
 import soli
-from soli.captioned_runs import has_learnt_captions
 from soli.configuration import compose
 from soli.datasets import ToyDataset
 from soli.evaluation import rank_metrics
+from soli.jobs.captioned_runs import has_learnt_captions
 from soli.runs import build_captioner, build_tokenizer, write_run
 from soli.training.checkpoint import Progress, save_checkpoint
 from tests.test_commands import SMALL, failed, files, interrupt_second_batch, run  # noqa: F401 - a fixture

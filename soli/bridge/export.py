@@ -13,7 +13,7 @@ from soli.bridge.tokens import write_tokens
 from soli.decoders import GPT2Decoder
 from soli.degradations import Framing
 from soli.encoders import ViTEncoder
-from soli.generation import GenerationOptions
+from soli.generation_options import GenerationOptions
 from soli.hub import quietly
 from soli.interfaces import SoliError, Tokenizer
 from soli.model import Captioner

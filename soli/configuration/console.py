@@ -1,10 +1,11 @@
-"""Turns `main(config)` into a console command: overrides, --multirun, --cfg, --help, and errors as one line."""
+"""Turns the `main(config)` of a module into a console command: overrides, --multirun, --cfg, --help, and errors as one line."""
 
 from __future__ import annotations
 
 import argparse
 import errno
 import functools
+import importlib
 import os
 import sys
 import tempfile
@@ -20,8 +21,6 @@ from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
 from soli.interfaces import SoliError
-
-Main = Callable[[DictConfig], None]
 
 # Hydra writes nothing into the working folder and configures no logging. A user's own hydra.* overrides come later and win.
 QUIET = (
@@ -41,35 +40,31 @@ REMEDIES = {
 }
 
 
-def command(config_name: str) -> Callable[[Main], Callable[[], None]]:
-    """A decorator for `main(config)`: the result takes its overrides from the command line.
+def command(config_name: str, job: str) -> Callable[[], None]:
+    """A command that takes its overrides from the command line and calls `main(config)` of the module named `job`.
 
-    A SoliError ends it as one line on stderr with exit code 1, Ctrl-C with 130; other exceptions keep their traceback.
-    Hydra writes nothing, changes no folder and configures no logging.
+    The module is imported when a job begins. A SoliError ends it as one line on stderr with exit code 1, Ctrl-C with 130; other exceptions
+    keep their traceback. Hydra writes nothing, changes no folder and configures no logging.
     """
 
-    def decorate(main: Main) -> Callable[[], None]:
-        @functools.wraps(main)
-        def run() -> None:
-            before = HydraConfig.instance().cfg
-            try:
-                code = _in_one_line(lambda: _run(main, config_name, sys.argv[1:]))
-            except KeyboardInterrupt as reason:
-                print(str(reason) or "Interrupted.", file=sys.stderr)
-                code = 130
-            finally:
-                HydraConfig.instance().cfg = before
-            if code:
-                sys.exit(code)
+    def run() -> None:
+        before = HydraConfig.instance().cfg
+        try:
+            code = _in_one_line(lambda: _run(config_name, job, sys.argv[1:]))
+        except KeyboardInterrupt as reason:
+            print(str(reason) or "Interrupted.", file=sys.stderr)
+            code = 130
+        finally:
+            HydraConfig.instance().cfg = before
+        if code:
+            sys.exit(code)
 
-        return run
-
-    return decorate
+    return run
 
 
-def _run(main: Main, config_name: str, arguments: Sequence[str]) -> int:
+def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
-    job = functools.partial(_job, main, config_name)
+    work = functools.partial(_work, config_name, job)
     with hydra_version():
         loader = CheckedLoader()
         hydra = Hydra(task_name=config_name, config_loader=loader)
@@ -78,29 +73,29 @@ def _run(main: Main, config_name: str, arguments: Sequence[str]) -> int:
         elif options.cfg:
             hydra.show_cfg(config_name, options.overrides, options.cfg, package=None, resolve=options.resolve)
         elif options.multirun:
-            return _sweep(hydra, config_name, job, options.overrides)
+            return _sweep(hydra, config_name, work, options.overrides)
         else:
             overrides = [*QUIET, f"hydra.mode={RunMode.RUN.name}", *options.overrides]
-            return hydra.run(config_name, job, overrides, with_log_configuration=False).return_value
+            return hydra.run(config_name, work, overrides, with_log_configuration=False).return_value
     return 0
 
 
-def _sweep(hydra: Hydra, config_name: str, job: Callable[[DictConfig], int], overrides: Sequence[str]) -> int:
+def _sweep(hydra: Hydra, config_name: str, work: Callable[[DictConfig], int], overrides: Sequence[str]) -> int:
     """Runs a job for each combination of values; 1 if one of them failed. Hydra's notes on the sweep go into a folder that is removed."""
     with tempfile.TemporaryDirectory() as scratch:
         overrides = [*QUIET, f"hydra.mode={RunMode.MULTIRUN.name}", f"hydra.sweep.dir='{scratch}'", *overrides]
-        batches = hydra.multirun(config_name, job, overrides, with_log_configuration=False)
+        batches = hydra.multirun(config_name, work, overrides, with_log_configuration=False)
     return max((done.return_value for batch in batches or () for done in batch), default=0)  # other sweepers may return nothing
 
 
-def _job(main: Main, config_name: str, config: DictConfig) -> int:
+def _work(config_name: str, job: str, config: DictConfig) -> int:
     """One job; returns its exit code, so that a mistake in one job of a sweep leaves the others running."""
 
     def checked() -> int:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             print(f"Job {HydraConfig.get().job.num + 1}: {' '.join(job_overrides())}", flush=True)
         check_resolved(config, config_name)
-        main(config)
+        importlib.import_module(job).main(config)
         return 0
 
     return _in_one_line(checked)

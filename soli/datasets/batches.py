@@ -105,9 +105,10 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> list[int]:
     return np.argsort(numbers, kind="stable").tolist()
 
 
-def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int = 0) -> Iterator[Batch]:
+def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int = 0, pinned: bool = False) -> Iterator[Batch]:
     """The batches of a plan (the indices of each), decoded by so many worker processes; 0: in this process.
 
+    `pinned` photographs lie in page-locked memory, from which CUDA devices copy them while they compute.
     To resume, give what remains of the plan: nothing before it is decoded. The batches do not depend on the number of workers, and
     the random state of PyTorch is left as it is.
 
@@ -125,6 +126,7 @@ def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int =
         num_workers=min(workers, len(plan)),
         collate_fn=_unchanged,
         generator=torch.Generator(),
+        pin_memory=pinned,
     )
     for indices, photographs in zip(plan, loader, strict=True):
         if isinstance(photographs, SoliError):

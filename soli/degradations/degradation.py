@@ -15,9 +15,9 @@ from torch import Tensor
 
 from soli.degradations.condition import Jpeg, Operation, read_condition
 from soli.degradations.fixed_point import apply_fixed_point
-from soli.degradations.matrices import apply_plan, axis_matrix
+from soli.degradations.matrices import apply_plan
 from soli.degradations.plan import AxisOperation, final_size, plan_axis
-from soli.degradations.products import multiply_groups
+from soli.degradations.sampling import Axis, sample
 from soli.interfaces import SoliError
 
 MODES = ("matrix", "uint8_exact")
@@ -99,9 +99,10 @@ class Degradation:
         images = list(images)
         if not images or any(image.ndim != 3 or not image.is_floating_point() for image in images):
             raise SoliError("batch takes one or more float images in [0, 1]: a tensor (B, 3, H, W) or a list of (3, H, W)")
-        prepared = [self.prepare(image) for image in images]
-        windows = [tuple((side, 0, side) for side in size)] * len(images)
-        return multiply_groups(*compose_axes(prepared, windows, antialias, str(images[0].device)))
+        reduced, rows, columns = zip(*map(self.prepare, images), strict=True)
+        height, width = size
+        vertical = [Axis(plan, height, 0, height) for plan in rows]
+        return sample(reduced, vertical, [Axis(plan, width, 0, width) for plan in columns], antialias)
 
     def prepare(self, image: Tensor) -> tuple[Tensor, Plan, Plan]:
         """What no matrix can do (up to the last JPEG, or all of it), done on (3, H, W) uint8 or float; and the plans of the rest.
@@ -141,21 +142,6 @@ class Degradation:
         return _round_to_uint8(_apply_linear(image, rows, columns)) if rows else image
 
 
-def compose_axes(
-    prepared: Sequence[tuple[Tensor, Plan, Plan]],
-    windows: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]],
-    antialias: bool,
-    device: str,
-) -> tuple[list[Tensor], list[Tensor | None], list[Tensor | None]]:
-    """The images, and the matrices of their rows and columns. A window is (framed side, start, stop), for the height and for the width."""
-    images, row_matrices, column_matrices = [], [], []
-    for (image, rows, columns), (vertical, horizontal) in zip(prepared, windows, strict=True):
-        images.append(image)
-        row_matrices.append(axis_matrix(image.shape[-2], rows, *vertical, antialias, device))
-        column_matrices.append(axis_matrix(image.shape[-1], columns, *horizontal, antialias, device))
-    return images, row_matrices, column_matrices
-
-
 def write_and_read_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """(H, W, 3) uint8 through Pillow's JPEG encoder and back."""
     buffer = io.BytesIO()
@@ -169,11 +155,10 @@ def _apply_linear(image: np.ndarray, rows: Plan, columns: Plan) -> np.ndarray:
     if max(height, width) > MAX_MATRIX_SIDE:
         narrow = apply_plan(image.swapaxes(0, 1).astype(np.float32), columns)
         return apply_plan(narrow.swapaxes(0, 1), rows)
-    targets = final_size(rows, height), final_size(columns, width)
-    vertical, horizontal = ((target, 0, target) for target in targets)
+    reduced_height, reduced_width = final_size(rows, height), final_size(columns, width)
     values = torch.tensor(image).permute(2, 0, 1).float()
-    matrices = axis_matrix(height, rows, *vertical, False, "cpu"), axis_matrix(width, columns, *horizontal, False, "cpu")
-    return multiply_groups([values], *([matrix] for matrix in matrices))[0].permute(1, 2, 0).numpy()
+    axes = [Axis(rows, reduced_height, 0, reduced_height)], [Axis(columns, reduced_width, 0, reduced_width)]
+    return sample([values], *axes, antialias=False)[0].permute(1, 2, 0).numpy()
 
 
 def _round_to_uint8(values: np.ndarray) -> np.ndarray:

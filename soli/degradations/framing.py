@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from soli.degradations.degradation import Degradation, compose_axes
-from soli.degradations.products import multiply_groups
+from soli.degradations.degradation import Degradation
+from soli.degradations.sampling import Axis, sample
 from soli.interfaces import SoliError
 
 FRAMINGS = ("crop", "squash")
@@ -77,12 +77,9 @@ def render(
     prepared = [degradation.prepare(image) for image, degradation in zip(images, degradations, strict=True)]
     device = images[0].device if device is None else torch.device(device)
     prepared = [(image.to(device, non_blocking=True), *plans) for image, *plans in prepared]
-    windows = [((frame.height, frame.top, frame.top + frame.size), (frame.width, frame.left, frame.left + frame.size)) for frame in frames]
-    reduced, rows, columns = compose_axes(prepared, windows, True, str(device))
-    columns = [_mirror(matrix, frame.size, device) if frame.flip else matrix for matrix, frame in zip(columns, frames, strict=True)]
-    return multiply_groups(reduced, rows, columns)
-
-
-def _mirror(matrix: Tensor | None, size: int, device: torch.device) -> Tensor:
-    """The columns' matrix of a mirrored view; None is the identity."""
-    return (torch.eye(size, device=device) if matrix is None else matrix).flip(0)
+    reduced, rows, columns = zip(*prepared, strict=True)
+    vertical = [Axis(plan, frame.height, frame.top, frame.top + frame.size) for plan, frame in zip(rows, frames, strict=True)]
+    horizontal = [
+        Axis(plan, frame.width, frame.left, frame.left + frame.size, frame.flip) for plan, frame in zip(columns, frames, strict=True)
+    ]
+    return sample(reduced, vertical, horizontal, antialias=True)

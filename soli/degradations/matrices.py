@@ -1,19 +1,13 @@
 """A degradation along one axis, as a matrix (SOLI: bilinear resize, step resize, Gaussian filter).
 
-Everything is computed in float64 and handed out in float32. The caches are bounded in number and in the size of what they keep.
+Everything is computed in float64: soli/degradations/dense.py and sparse.py keep and apply it in float32.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-import torch
-from torch import Tensor
 
 from soli.degradations.plan import AxisBlur, AxisOperation, AxisResize
-
-MAX_CACHED_ELEMENTS = 500_000  # 2 MB in float32; larger matrices are rebuilt at each use
 
 
 def bilinear_positions(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,22 +61,14 @@ def apply_plan(values: np.ndarray, plan: tuple[AxisOperation, ...]) -> np.ndarra
 
 
 def chain_matrix(side: int, plan: tuple[AxisOperation, ...]) -> np.ndarray:
-    """(side', side) float64: the whole chain is `apply_plan` on the identity."""
-    build = _cached_chain if side * side <= MAX_CACHED_ELEMENTS else _cached_chain.__wrapped__
-    return build(side, plan)
+    """(side', side): the whole chain is `apply_plan` on the identity."""
+    return apply_plan(np.eye(side), plan)
 
 
-@lru_cache(maxsize=256)
-def _cached_chain(side: int, plan: tuple[AxisOperation, ...]) -> np.ndarray:
-    matrix = apply_plan(np.eye(side), plan)
-    matrix.setflags(write=False)
-    return matrix
-
-
-def sampling_matrix(source: int, target: int, start: int, stop: int, antialias: bool) -> np.ndarray:
-    """Rows `start` to `stop` of the (target, source) bilinear resize. Antialiased, the triangle is as wide as the step between samples."""
+def sampling_matrix(source: int, target: int, antialias: bool) -> np.ndarray:
+    """The (target, source) bilinear resize. Antialiased, the triangle is as wide as the step between samples."""
     scale = source / target
-    centres = (np.arange(start, stop) + 0.5) * scale - 0.5
+    centres = (np.arange(target) + 0.5) * scale - 0.5
     if antialias and scale > 1:
         weights = np.maximum(0, 1 - np.abs(np.arange(source) - centres[:, None]) / scale)
         return weights / weights.sum(axis=1, keepdims=True)
@@ -90,38 +76,8 @@ def sampling_matrix(source: int, target: int, start: int, stop: int, antialias: 
     return np.maximum(0, 1 - np.abs(np.arange(source) - centres[:, None]))
 
 
-def axis_matrix(
-    side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool, device: str
-) -> Tensor | None:
-    """Chain, resize to `target` and window `start:stop` as one (stop - start, side) float32 matrix; None where that is the identity."""
-    if target * side > MAX_CACHED_ELEMENTS:
-        return _build(side, plan, target, start, stop, antialias).to(device)
-    matrix, is_identity = _cached_matrix(side, plan, target, antialias, device)
-    if (start, stop) == (0, target):
-        return None if is_identity else matrix
-    return matrix[start:stop]  # one cached matrix serves every window
-
-
-@lru_cache(maxsize=512)
-def _cached_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> tuple[Tensor, bool]:
-    with torch.inference_mode(False):  # or gradients could not flow through it later
-        matrix = _build(side, plan, target, 0, target, antialias)
-        return matrix.to(device), target == side and torch.equal(matrix, torch.eye(side))
-
-
-def _build(side: int, plan: tuple[AxisOperation, ...], target: int, start: int, stop: int, antialias: bool) -> Tensor:
-    matrix = (
-        sampling_matrix(side, target, start, stop, antialias)
-        if not plan
-        else _resample(chain_matrix(side, plan), target, start, stop, antialias)
-    )
-    return torch.from_numpy(matrix.astype(np.float32))
-
-
-def _resample(chain: np.ndarray, target: int, start: int, stop: int, antialias: bool) -> np.ndarray:
-    """Rows `start` to `stop` of the chain's output resized to `target`."""
-    reduced = len(chain)
-    if antialias and reduced > target:
-        return sampling_matrix(reduced, target, start, stop, antialias) @ chain
-    left, right, weight = (part[start:stop] for part in bilinear_positions(reduced, target))
-    return chain[left] + weight[:, None] * (chain[right] - chain[left])
+def view_matrix(chain: np.ndarray, target: int, antialias: bool) -> np.ndarray:
+    """The matrix (target, side) of a chain (side', side) and the resize to `target`; `antialias`: where that shrinks."""
+    if antialias and len(chain) > target:
+        return sampling_matrix(len(chain), target, antialias) @ chain
+    return resize_rows(chain, target)

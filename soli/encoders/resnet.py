@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from soli.hub import first_line
 from soli.interfaces import SoliError
@@ -47,7 +45,7 @@ class ResNetEncoder(nn.Module):
                 f"encoder.finetune_from={finetune_from} must be 0 (the stem) to {stages} (the last stage kept), or null for none."
             )
         self.input_size, self.framing, self.finetune_from = input_size, framing, finetune_from
-        network = _build(name, weights, stages, FrozenBatchNorm2d if batch_norm == "frozen" else nn.BatchNorm2d)
+        network = _build(name, weights, stages, batch_norm)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
         self.stages = nn.Sequential(*(getattr(network, f"layer{stage}") for stage in range(1, stages + 1)))
         last_block = self.stages[-1][-1]
@@ -66,8 +64,12 @@ class ResNetEncoder(nn.Module):
         return [self] if self.finetune_from == 0 else list(self.stages[self.finetune_from - 1 :])
 
 
-def _build(name: str, weights: str | None, stages: int, norm_layer: type[nn.Module]) -> nn.Module:
+def _build(name: str, weights: str | None, stages: int, batch_norm: str) -> nn.Module:
     """The torchvision network with its weights; layers after `stages` may be missing in a file, for they are thrown away."""
+    import torchvision  # slow to import
+    from torchvision.ops import FrozenBatchNorm2d
+
+    norm_layer = FrozenBatchNorm2d if batch_norm == "frozen" else nn.BatchNorm2d
     constructor = getattr(torchvision.models, name)
     known = torchvision.models.get_model_weights(name).__members__
     if weights is None:

@@ -51,7 +51,7 @@ def climb(
 ) -> list[Rung]:
     """Captions of all photographs of `data`, in its order, at each of `degradations`. Puts `model` into eval mode.
 
-    `options` are those of GenerationOptions (soli/generation.py), the others as in `visit`, `embed` None: the model's
+    `options` are those of GenerationOptions (soli/generation_options.py), the others as in `visit`, `embed` None: the model's
     embeddings.
     """
 

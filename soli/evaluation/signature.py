@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soli.generation import GenerationOptions
+from soli.generation_options import GenerationOptions
 from soli.interfaces import SoliError
 from soli.tokenization import tokenizer_name
 from soli.version import __version__

@@ -15,4 +15,4 @@ class AttentionLoss(nn.Module):
         """`attention` (..., T, L), `is_word` (..., T) bool: false for padding -> scalar. Captions without any word do not count."""
         looked_at = (attention * is_word.unsqueeze(-1)).sum(-2)  # (..., L)
         is_caption = is_word.any(-1)
-        return (1 - looked_at).square().mean(-1)[is_caption].mean()
+        return ((1 - looked_at).square().mean(-1) * is_caption).sum() / is_caption.sum()

@@ -21,5 +21,5 @@ class RandomNegative:
 def one_of(allowed: torch.Tensor, draws: list[float]) -> torch.Tensor:
     """(Q, M) with a 1 in each row, at the allowed place that a number in [0, 1) for each row falls on; rows without one are 0."""
     counts = allowed.sum(1)
-    ranks = (torch.tensor(draws, dtype=torch.float64, device=allowed.device) * counts).long()  # from 0
+    ranks = (torch.tensor(draws, dtype=torch.float64).to(allowed.device, non_blocking=True) * counts).long()  # from 0
     return (allowed & (allowed.cumsum(1) == ranks[:, None] + 1)).float()

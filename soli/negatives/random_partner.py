@@ -23,5 +23,5 @@ class RandomPartner:
         """Either its own counts 1 or one candidate of another photograph; where a step has no other one, its own."""
         draws = [(generator.random(), generator.random()) for generator in queries.generators]
         allowed = queries.is_negative
-        takes_own = torch.tensor([own < self.same_fraction for own, _ in draws], device=allowed.device) | ~allowed.any(1)
+        takes_own = torch.tensor([own < self.same_fraction for own, _ in draws]).to(allowed.device, non_blocking=True) | ~allowed.any(1)
         return Chosen(takes_own.float(), one_of(allowed & ~takes_own[:, None], [place for _, place in draws]))

@@ -56,9 +56,12 @@ class Progress:
     scaler: dict[str, float] = field(default_factory=dict)
     finished: bool = False
 
-    def count_step(self, figures: Mapping[str, float]) -> None:
-        """One step further; figures that are not finite (a step that the loss scale leaves out) do not count in the means."""
+    def count_step(self) -> None:
+        """One step further."""
         self.step, self.batch = self.step + 1, self.batch + 1
+
+    def add_figures(self, figures: Mapping[str, float]) -> None:
+        """Those of one step; if one is not finite (a step that the loss scale leaves out) they do not count in the means."""
         if all(map(math.isfinite, figures.values())):
             self.sums = {name: self.sums.get(name, 0.0) + value for name, value in figures.items()}
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from soli.losses.contrastive import mean_distance
 from soli.model import Captioner, evaluating
 from soli.training import processes
 from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
+from soli.training.figures import Figures
 from soli.training.health import stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
@@ -43,6 +44,7 @@ from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
 
 Validate = Callable[[float | None], Mapping[str, float]]
+STOPPING = "stopping"  # among the figures: how many processes were asked to stop
 NUM_MEASURED = 128  # photographs whose mean distance from each other is an automatic margin
 
 
@@ -76,7 +78,8 @@ def train(
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
     with log, StopRequest() as stop:
-        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, progress)
+        figures = Figures(lag=int(model.device.type == "cuda"))
+        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, progress, figures)
         first = progress.phase
         for number, (name, phase) in list(enumerate(recipe.phases.items()))[first:]:
             if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
@@ -99,6 +102,9 @@ class _Run:
     log: MetricsLog
     stop: StopRequest
     progress: Progress
+    figures: Figures
+    latest: dict[str, float] = field(default_factory=dict)  # figures that were read
+    any_stops: bool = False  # as they said: whether any process was asked to stop
     optimizer: torch.optim.Optimizer | None = None
     anchor: Anchor | None = None
 
@@ -106,8 +112,17 @@ class _Run:
     def is_over(self) -> bool:
         return self.recipe.runtime.max_steps is not None and self.progress.step >= self.recipe.runtime.max_steps
 
+    def read_figures(self, everything: bool = False) -> None:
+        """Reads the figures that are due, or all. Raises SoliError for one that is not finite."""
+        for step, read in self.figures.due(everything):
+            self.any_stops = read.pop(STOPPING, 0) > 0
+            stop_unless_finite(read, step, self.folder / LAST, scaled=self.accelerator.scaler is not None)
+            self.latest = read
+            self.progress.add_figures(read)
+
     def save(self) -> None:
         """Writes the checkpoint to resume from; all processes wait for it."""
+        self.read_figures(everything=True)
         scaler = self.accelerator.scaler
         self.progress.scaler = scaler.state_dict() if scaler is not None else {}
         if self.accelerator.is_main_process:
@@ -122,11 +137,8 @@ class _Run:
         return negatives if self.anchor is None else {**negatives, "anchor": self.anchor}
 
     def stop_is_requested(self) -> bool:
-        """Whether any of the processes was asked to stop."""
-        mine = self.stop.requested is not None
-        if self.accelerator.num_processes == 1:
-            return mine
-        return bool(processes.sum_over_processes(self.accelerator, torch.tensor(float(mine), device=self.accelerator.device)))
+        """Whether any process was asked to stop, and all know of it."""
+        return self.any_stops if self.accelerator.num_processes > 1 else self.stop.requested is not None
 
     def say(self, sentence: str) -> None:
         if self.accelerator.is_main_process:
@@ -211,7 +223,8 @@ def _train_epoch(
     steps = processes.steps_of(epoch_order(len(data), recipe.seed, progress.epoch), recipe.loader.batch_size)
     shares = [processes.Share.of(indices, accelerator, recipe.loader.accumulation) for indices in steps[progress.batch :]]
     plan = [part for share in shares for part in share.parts]
-    stream = batches(data, plan, recipe.runtime.workers) if views.sees_photographs else unseen_batches(data, plan, views.cache.key)
+    pinned = model.device.type == "cuda"
+    stream = batches(data, plan, recipe.runtime.workers, pinned) if views.sees_photographs else unseen_batches(data, plan, views.cache.key)
     first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
     num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
@@ -239,23 +252,27 @@ def _train_epoch(
                     )
                 terms = losses(output, number, weights)  # those of all parts and processes add up
                 loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
-                _backward(loss * accelerator.num_processes, accelerator, model, name)  # DDP takes the mean over processes
+                if loss.requires_grad:
+                    accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
             totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
+        if share is shares[0]:
+            _check_reached(model, name)
         norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
-        figures = _figures(accelerator, totals, weights, norm)
-        stop_unless_finite(figures, progress.step + 1, run.folder / LAST, scaled=accelerator.scaler is not None)
+        run.figures.add(progress.step + 1, _figures(run, totals, weights, norm))
+        run.read_figures()
         optimizer.step()
         if run.anchor is not None and recipe.siamese.anchor == "ema":
             run.anchor.follow(model, recipe.siamese.decay)
-        progress.count_step(figures)
+        progress.count_step()
         num_images += len(share.indices)
         bar.update()
 
         # once in a while: log
         if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
+            run.read_figures(everything=True)
             speed = num_images / (time.perf_counter() - started)
-            bar.set_postfix({**{key: f"{value:.3g}" for key, value in figures.items()}, "img/s": f"{speed:.0f}"})
-            run.log.write(progress.step, kind="train", phase=name, epoch=progress.epoch, **figures, **rates, images_per_second=speed)
+            bar.set_postfix({**{key: f"{value:.3g}" for key, value in run.latest.items()}, "img/s": f"{speed:.0f}"})
+            run.log.write(progress.step, kind="train", phase=name, epoch=progress.epoch, **run.latest, **rates, images_per_second=speed)
 
         # when asked to: save, or stop with everything saved
         if run.stop_is_requested():
@@ -269,6 +286,7 @@ def _train_epoch(
         if run.is_over:
             break
     bar.close()
+    run.read_figures(everything=True)
     if progress.batch >= len(steps):
         rates = _set_rates(optimizer, learning_rate(settings, progress.step - 1 - first_step, num_steps))  # of the last step
         speed = num_images / (time.perf_counter() - started)
@@ -325,21 +343,24 @@ def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float
     return {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
 
 
-def _backward(loss: Tensor, accelerator: Accelerator, model: nn.Module, phase: str) -> None:
-    """The gradients of the loss. Raises SoliError when it does not reach all parameters that are to train."""
-    if loss.requires_grad:
-        accelerator.backward(loss)
+def _check_reached(model: nn.Module, phase: str) -> None:
+    """Raises SoliError when the losses do not reach all parameters that are to train."""
     missed = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
     if missed:
         advice = "Give a loss that does a weight above 0, or leave them out of train"
         raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
 
 
-def _figures(accelerator: Accelerator, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, float]:
-    """The losses of a whole step and the norm of its gradients, as numbers."""
-    values = processes.sum_over_processes(accelerator, torch.stack(list(totals.values())))
-    numbers = dict(zip([*totals, "gradient_norm"], torch.cat([values, norm.detach().view(1).to(values)]).tolist(), strict=True))
-    return {"loss": sum(weights[term] * numbers[term] for term in totals), **numbers}
+def _figures(run: _Run, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, Tensor]:
+    """The losses of a whole step, the norm of its gradients, and of several processes how many were asked to stop."""
+    values = torch.stack(list(totals.values()))
+    if run.accelerator.num_processes > 1:
+        stopping = torch.tensor([float(run.stop.requested is not None)]).to(values, non_blocking=True)
+        *values, stopping = processes.sum_over_processes(run.accelerator, torch.cat([values, stopping]))
+    named = dict(zip(totals, values, strict=True))
+    loss = sum(weights[term] * value for term, value in named.items())
+    figures = {"loss": loss, **named, "gradient_norm": norm}
+    return figures if run.accelerator.num_processes == 1 else {**figures, STOPPING: stopping}
 
 
 def _bar(title: str, total: int, done: int, shown: bool) -> tqdm:

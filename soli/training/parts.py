@@ -147,7 +147,8 @@ def _sentences(tokens: Tensor, data: CaptionedImages, batch: Batch, recipe: Reci
     numbers = caption_numbers(data, batch.indices, recipe, epoch)
     most = max(map(len, numbers))
     rows = [[*chosen, *[len(chosen)] * (most - len(chosen))] for chosen in numbers]  # one that has too few has rows of padding after them
-    return tokens[torch.arange(len(tokens), device=tokens.device)[:, None], torch.tensor(rows, device=tokens.device)]
+    chosen = torch.tensor(rows).to(tokens.device, non_blocking=True)
+    return tokens[torch.arange(len(tokens), device=tokens.device)[:, None], chosen]
 
 
 def caption_numbers(data: CaptionedImages, indices: Sequence[int], recipe: Recipe, epoch: int) -> list[list[int]]:

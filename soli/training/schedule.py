@@ -124,7 +124,7 @@ def phase_settings(settings: OptimizerSettings, phase: Phase) -> OptimizerSettin
 def make_optimizer(groups: list[dict], settings: OptimizerSettings) -> torch.optim.Optimizer:
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=groups[0]["params"][0].is_cuda or None)
 
 
 def parameter_groups(model: nn.Module, phase: Phase, settings: OptimizerSettings) -> list[dict]:

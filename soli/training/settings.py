@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from soli.generation import GenerationOptions
+from soli.generation_options import GenerationOptions
 from soli.interfaces import SoliError
 
 
@@ -201,7 +201,7 @@ class ValidationSettings:
 
 @dataclass(frozen=True)
 class GenerationSettings(GenerationOptions):
-    """GenerationOptions (soli/generation.py), and how many photographs are captioned at a time."""
+    """GenerationOptions (soli/generation_options.py), and how many photographs are captioned at a time."""
 
     batch_size: int = 32
 

@@ -82,21 +82,21 @@ class StepLosses:
     def _contrast(self, anchor: Tensor, other: Tensor) -> Tensor:
         """The contrastive term of both views of the whole step, (B, [L,] E) each."""
         if "contrastive" not in self._chosen:
-            places = torch.tensor(self.share.indices, device=self._keys.device)
+            places = _numbers(self.share.indices, self._keys.device)
             self._chosen["contrastive"] = self.siamese.pairs(anchor, other, self._keys, self._generators("pair"), places)
         return self.siamese(anchor, other, *self._chosen["contrastive"])
 
     def _match(self, part: int, view: int, images: Tensor, captions: Tensor) -> Tensor:
         """The matching term of a view of the whole step: photographs (B, E) and captions (M, E)."""
         device = images.device
-        sizes = torch.tensor(self._num_matched, device=device)
-        owner = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
+        sizes = _numbers(self._num_matched, device)
+        owner = torch.arange(len(sizes), device=device).repeat_interleave(sizes, output_size=sum(self._num_matched))
         if view not in self._chosen:
             firsts, indices = self.data.first_captions, self.share.indices
             numbers = [firsts[index] + number for index, chosen in zip(indices, self._matched_numbers, strict=True) for number in chosen]
-            of_images = Entries(self._keys, torch.tensor(indices, device=device), self._generators("photograph", view))
+            of_images = Entries(self._keys, _numbers(indices, device), self._generators("photograph", view))
             of_captions = [randomness(self.recipe.seed, "caption", view, number, self.progress.epoch) for number in numbers]
-            entries = of_images, Entries(self._keys[owner], torch.tensor(numbers, device=device), of_captions)
+            entries = of_images, Entries(self._keys[owner], _numbers(numbers, device), of_captions)
             self._chosen[view] = self.matching.choose(self.views.names[view], images, captions, owner, *entries)
         return self.matching(images, captions, owner, self._with_fresh(self._chosen[view], part, view))
 
@@ -172,7 +172,7 @@ class StepLosses:
     @cached_property
     def _keys(self) -> Tensor:
         """The keys (B,) of all photographs of the step."""
-        mine = torch.tensor([key for part in self.parts for key in part.keys], device=self.accelerator.device)
+        mine = _numbers([key for part in self.parts for key in part.keys], self.accelerator.device)
         return gather_rows(self.accelerator, mine, self.share.counts)
 
     def _generators(self, *purpose: object) -> list[Any]:
@@ -197,3 +197,8 @@ class StepLosses:
     @cached_property
     def _num_captions(self) -> int:
         return sum(len(self.data.token_ids(index)) for index in self.share.indices) * len(self.views.captioned)
+
+
+def _numbers(values: Sequence[int], device: torch.device) -> Tensor:
+    """On the device, without waiting for what it is doing."""
+    return torch.tensor(values).to(device, non_blocking=True)

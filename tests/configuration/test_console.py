@@ -6,6 +6,7 @@ import errno
 import logging
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,20 @@ class Console:
     def __call__(
         self, *arguments: str, name: str = "caption", action: Callable[[DictConfig], None] = lambda config: None
     ) -> tuple[int, str, str]:
-        @command(name)
         def main(config: DictConfig) -> None:
             self.jobs.append(job_overrides())
             self.configs.append(OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
             assert Path.cwd() == self.folder
             action(config)
 
+        job = types.ModuleType("soli_test_job")
+        job.main = main
+        self.patch.setitem(sys.modules, job.__name__, job)
         self.patch.setattr(sys, "argv", ["soli-test", *arguments])
         self.patch.chdir(self.folder)
         code: Any = 0
         try:
-            main()
+            command(name, job.__name__)()
         except SystemExit as end:
             code = end.code
         assert list(self.folder.iterdir()) == []
@@ -163,9 +166,9 @@ def test_cfg_prints_the_config_and_help_the_choices(console: Console) -> None:
 def test_a_real_process_ends_with_the_right_code_and_no_traceback(tmp_path: Path) -> None:
     program = (
         "from soli.configuration import command\nfrom soli.interfaces import SoliError\n"
-        "@command('caption')\ndef main(config):\n"
+        "def main(config):\n"
         "    if config.run == 'a':\n        raise SoliError('No run today.')\n    print(config.run)\n"
-        "if __name__ == '__main__':\n    main()\n"
+        "if __name__ == '__main__':\n    command('caption', 'program')()\n"
     )
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     (tmp_path / "empty").mkdir()
@@ -179,8 +182,9 @@ def test_a_real_process_ends_with_the_right_code_and_no_traceback(tmp_path: Path
 
 def test_output_that_nobody_reads_any_more_is_no_error(tmp_path: Path) -> None:
     program = (
-        "from soli.configuration import command\n@command('caption')\n"
-        "def main(config):\n    for line in range(100_000):\n        print(line)\nmain()\n"
+        "from soli.configuration import command\n"
+        "def main(config):\n    for line in range(100_000):\n        print(line)\n"
+        "if __name__ == '__main__':\n    command('caption', 'program')()\n"
     )
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     arguments = [sys.executable, str(tmp_path / "program.py"), "run=a", "images=[b]"]
@@ -190,3 +194,14 @@ def test_output_that_nobody_reads_any_more_is_no_error(tmp_path: Path) -> None:
         process.stdout.close()
         assert process.wait() == 1
         assert process.stderr is not None and process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "caption", "export"])
+def test_help_does_not_wait_for_pytorch(name: str) -> None:
+    program = (
+        f"import sys\nsys.argv = ['soli', '--help']\nfrom soli.{name} import main\nmain()\n"
+        "slow = {'torch', 'transformers', 'nltk', 'scipy', 'accelerate', 'matplotlib'} & sys.modules.keys()\n"
+        "sys.exit(f'imported {slow}' if slow else 0)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (answer.returncode, answer.stderr) == (0, "") and f"{name}.yaml:" in answer.stdout

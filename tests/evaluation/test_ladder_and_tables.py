@@ -11,8 +11,8 @@ from soli.degradations import parse
 from soli.encoders import TinyEncoder
 from soli.evaluation.ladder import climb
 from soli.evaluation.tables import csv_table, text_table
+from soli.jobs.scored_runs import shuffle
 from soli.model import Captioner
-from soli.scored_runs import shuffle
 from soli.vocabulary import Vocabulary
 
 

@@ -15,12 +15,12 @@ from soli.decoders import AttentionLSTM
 from soli.embedding import Embedding
 from soli.encoders import TinyEncoder
 from soli.interfaces import Example
+from soli.jobs.train import _phase
 from soli.losses import ContrastiveLoss, InfoNCELoss, TripletLoss
 from soli.matching import Matcher
 from soli.model import Captioner
 from soli.negatives import Adversarial, Clustered, Hardest, InBatch
 from soli.text_encoders import GRUTextEncoder
-from soli.train import _phase
 from soli.training.loop import train
 from soli.training.matching import Matching
 from soli.training.settings import LoaderSettings, LoggingSettings, MatchingSettings, OptimizerSettings, Recipe, SiameseSettings

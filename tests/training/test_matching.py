@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from soli.byte_pairs import BytePairs
 from soli.datasets import CaptionedImages, epoch_order
 from soli.interfaces import SoliError
+from soli.jobs.train import _check_recipe
 from soli.losses import TripletLoss
 from soli.negatives import Hardest, RandomPartner
-from soli.train import _check_recipe
 from soli.training.processes import steps_of
 from soli.training.settings import LoaderSettings, OptimizerSettings, RuntimeSettings, SpectralSettings, ValidationSettings
 from tests.small_captioners import make_byte_pairs

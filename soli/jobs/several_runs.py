@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
-from soli.captioned_runs import Plan, digest
-from soli.compared_runs import check_alike, groups_of
 from soli.interfaces import SoliError
-from soli.scored_runs import ScoredRun
+from soli.jobs.captioned_runs import Plan, digest
+from soli.jobs.compared_runs import check_alike, groups_of
+from soli.jobs.scored_runs import ScoredRun
 
 Runs = Sequence[str] | Mapping[str, Sequence[str]]  # folders, or those of each variant
 

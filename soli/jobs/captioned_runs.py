@@ -20,9 +20,9 @@ from soli.evaluation.journal import Journal
 from soli.evaluation.ladder import climb
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
+from soli.jobs.starting import has_learnt_captions
 from soli.model import Captioner
 from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, matches, read_config, versions
-from soli.starting import has_learnt_captions
 from soli.training.checkpoint import read_progress
 from soli.training.settings import GenerationSettings
 

@@ -19,8 +19,8 @@ from soli.evaluation.ladder import climb, match_ladder
 from soli.evaluation.retrieval_folds import owners
 from soli.feature_cache import FeatureCache
 from soli.interfaces import CaptionDataset, SoliError
+from soli.jobs.starting import starts_with_captions
 from soli.model import Captioner
-from soli.starting import starts_with_captions
 from soli.training.loop import Validate
 from soli.training.schedule import has, trained_parts
 from soli.training.settings import GenerationSettings, Recipe

@@ -11,11 +11,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from soli.captioned_runs import Plan
 from soli.evaluation.comparison import Spread, compare
 from soli.evaluation.presets import RETRIEVAL
 from soli.interfaces import SoliError
-from soli.scored_runs import ScoredRun, protocol_of
+from soli.jobs.captioned_runs import Plan
+from soli.jobs.scored_runs import ScoredRun, protocol_of
 
 MAY_DIFFER = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # between runs of one variant
 

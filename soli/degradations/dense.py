@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from soli.degradations.matrices import chain_matrix, view_matrix
+from soli.degradations.plan import AxisOperation
+
+MAX_CACHED_ELEMENTS = 500_000  # 2 MB in float32; larger matrices are rebuilt at each use
 MAX_VALUES = 2**26  # of a stack of images: 256 MiB as floats
+
+
+def axis_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> Tensor | None:
+    """Chain and resize to `target` as one (target, side) float32 matrix; None where that is the identity."""
+    build = _cached_matrix if target * side <= MAX_CACHED_ELEMENTS else _cached_matrix.__wrapped__
+    return build(side, plan, target, antialias, device)
+
+
+@lru_cache(maxsize=2048)
+def _cached_matrix(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool, device: str) -> Tensor | None:
+    with torch.inference_mode(False):  # or gradients could not flow through it later
+        matrix = torch.from_numpy(view_matrix(chain_matrix(side, plan), target, antialias)).float()
+        return None if target == side and torch.equal(matrix, torch.eye(side)) else matrix.to(device)
 
 
 def multiply_groups(images: Sequence[Tensor], rows: Sequence[Tensor | None], columns: Sequence[Tensor | None]) -> Tensor:

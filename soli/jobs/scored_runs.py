@@ -12,7 +12,6 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from soli.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
 from soli.degradations import Degradation
 from soli.evaluation import CaptionScorer, signature
 from soli.evaluation.gallery import make_gallery
@@ -25,6 +24,7 @@ from soli.evaluation.summary import INSIDE, area, family, health, relative_drop,
 from soli.evaluation.tables import csv_table, latex_table, markdown_table
 from soli.evaluation.writing import write_whole
 from soli.interfaces import Example
+from soli.jobs.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
 from soli.runs import versions
 from soli.tokenization import tokenize
 

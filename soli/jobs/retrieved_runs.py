@@ -14,8 +14,6 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from soli.captioned_runs import Plan, digest, load_model
-from soli.compared_runs import MAY_DIFFER, compare_runs
 from soli.evaluation import signature
 from soli.evaluation.journal import Journal
 from soli.evaluation.ladder import match_ladder
@@ -26,8 +24,10 @@ from soli.evaluation.retrieval_statistics import RetrievalStatistics
 from soli.evaluation.summary import family, relative_drop, side
 from soli.evaluation.writing import write_whole
 from soli.interfaces import SoliError
+from soli.jobs.captioned_runs import Plan, digest, load_model
+from soli.jobs.compared_runs import MAY_DIFFER, compare_runs
+from soli.jobs.scored_runs import ScoredRun, sign, table_rows, write_tables
 from soli.runs import versions
-from soli.scored_runs import ScoredRun, sign, table_rows, write_tables
 from soli.training.settings import GenerationSettings
 
 HEADLINES = ("rsum", "i2t_R@1", "t2i_R@1")  # the scores that comparisons have a table of; drops are of the first

@@ -1,0 +1,76 @@
+"""What soli.caption does: a line per photograph."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from soli.datasets import check_photographs
+from soli.evaluation.attention_maps import attention_maps
+from soli.interfaces import Example, SoliError
+from soli.jobs.starting import check_captions
+from soli.model import Captioner
+from soli.runs import generation_settings, load, read_config, runtime_settings
+
+
+def main(config: DictConfig) -> None:
+    runtime = runtime_settings(config)
+    trained = read_config(Path(config.run))
+    check_captions(config.run, trained)
+    generation = generation_settings(trained, config)
+    images = _files([config.images] if isinstance(config.images, str) else list(config.images))
+    check_photographs([Example(image, (), Path(image)) for image in images])
+    folder = None if config.attention is None else _make_figure_folder(Path(config.attention), images)
+    model = load(config.run, config.checkpoint, runtime.device)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
+        if folder is None:
+            captions = model.caption(images, config.condition, batch_size=generation.batch_size, **generation.options)
+        else:
+            captions = _draw_attention(model, images, config.condition, folder, generation.options)
+    for image, caption in zip(images, captions, strict=True):
+        print(
+            json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
+            if config.json
+            else f"{image}\t{caption}"
+        )
+
+
+def _make_figure_folder(folder: Path, images: list[str]) -> Path:
+    """The folder, made. Raises SoliError for two photographs of one name, whose figures would be one file."""
+    stems = [Path(image).stem for image in images]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise SoliError(
+            f"attention={folder}: several photographs are named {', '.join(twice[:5])}, and so would be their figures. Caption them apart."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise SoliError(f"attention={folder} is a file: give a folder, in which the figures are written.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _draw_attention(model: Captioner, images: list[str], condition: str | None, folder: Path, generation: dict[str, Any]) -> list[str]:
+    """The captions; a figure and the arrays of each photograph's attention are written under its name."""
+    captions = []
+    found = attention_maps(model, images, condition, **generation)
+    for image, maps in zip(images, tqdm(found, total=len(images), desc="attention", unit="photograph"), strict=True):
+        maps.draw(folder / f"{Path(image).stem}.png")
+        maps.save(folder / f"{Path(image).stem}.npz")
+        captions.append(" ".join(maps.words))
+    return captions
+
+
+def _files(images: list[str]) -> list[str]:
+    """The files named, and those in the folders named. Raises SoliError when there are none."""
+    found = []
+    for image in map(Path, images):
+        inside = sorted(path for path in image.iterdir() if path.is_file()) if image.is_dir() else [image]
+        found += [str(path) for path in inside]
+    if not found:
+        raise SoliError("images names no file: give at least one, for example images=[a.jpg], or a folder of photographs.")
+    return found
