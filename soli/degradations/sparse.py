@@ -27,13 +27,13 @@ SPAN = 32  # columns that a block has at least, where that many rows have them
 class Sparse:
     """A matrix (S, H): row i has `weights[i]` (K,) on the columns `columns[i]` (K,).
 
-    `blocks` is the same as dense blocks (b, w) of all that `block` rows have, each with the first of its columns.
+    `blocks` is the same as dense blocks (b, w) of all that `block` rows have, each with its transpose and the first of its columns.
     """
 
     columns: Tensor
     weights: Tensor
     block: int
-    blocks: tuple[tuple[Tensor, int], ...]
+    blocks: tuple[tuple[Tensor, Tensor, int], ...]
 
     def rows(self, values: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """The rows `start` to `stop` of this matrix times (H, M) float."""
@@ -41,7 +41,7 @@ class Sparse:
         if weights.shape[1] <= FEW or values.shape[1] < WIDE:
             return embedding_bag(columns, values, per_sample_weights=weights, mode="sum")
         product = values.new_empty(len(self.columns), values.shape[1])
-        for piece, (block, first) in zip(product.split(self.block), self.blocks, strict=True):
+        for piece, (block, _, first) in zip(product.split(self.block), self.blocks, strict=True):
             torch.mm(block, values.narrow(0, first, block.shape[1]), out=piece)
         return product[start:stop]
 
@@ -50,21 +50,19 @@ class Sparse:
         stop = len(self.columns) if stop is None else stop
         before = start // self.block
         blocks = self.blocks[before : -(-stop // self.block)]
-        product = values.new_empty(len(values), sum(len(block) for block, _ in blocks))
-        for piece, (block, first) in zip(product.split(self.block, dim=1), blocks, strict=True):
-            torch.mm(values.narrow(1, first, block.shape[1]), block.t(), out=piece)
+        product = values.new_empty(len(values), sum(len(block) for block, _, _ in blocks))
+        for piece, (_, turned, first) in zip(product.split(self.block, dim=1), blocks, strict=True):
+            torch.mm(values.narrow(1, first, len(turned)), turned, out=piece)
         return product.narrow(1, start - before * self.block, stop - start)
 
 
 @lru_cache(maxsize=4096)
 def axis_factors(side: int, plan: tuple[AxisOperation, ...], target: int, antialias: bool) -> tuple[Sparse, ...]:
-    """What to multiply (side, M) by, one after the other, for the chain and the resize to `target`. The last one has few weights a row."""
+    """What to multiply (side, M) by, one after the other, for the chain and the resize to `target`."""
     with torch.inference_mode(False):
         chain = chain_matrix(side, plan)
         if len(chain) >= target:
-            whole = _sparse(view_matrix(chain, target, antialias))
-            if whole.weights.shape[1] <= FEW:
-                return (whole,)
+            return (_sparse(view_matrix(chain, target, antialias)),)
         return _sparse(chain), _sparse(sampling_matrix(len(chain), target, antialias))
 
 
@@ -79,4 +77,5 @@ def _sparse(matrix: np.ndarray) -> Sparse:
     block = int(np.clip(SPAN * len(matrix) // matrix.shape[1], least, most))
     spans = [(row, first[row : row + block].min(), stop[row : row + block].max()) for row in range(0, len(matrix), block)]
     blocks = [(torch.from_numpy(matrix[row : row + block, start:end].copy()), int(start)) for row, start, end in spans]
-    return Sparse(torch.from_numpy(columns), torch.from_numpy(weights), block, tuple(blocks))
+    turned = tuple((one, one.t().contiguous(), start) for one, start in blocks)
+    return Sparse(torch.from_numpy(columns), torch.from_numpy(weights), block, turned)

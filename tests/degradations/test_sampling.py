@@ -82,7 +82,7 @@ def test_a_chain_smaller_than_the_view_is_kept_apart_and_wide_ones_are_taken_in_
     """The tests above meet every way of multiplying."""
     shapes = {condition: [tuple(factor.weights.shape) for factor in factors_of(condition)] for condition in CONDITIONS[:-1]}
     assert shapes["original"] == [(224, 5)] and shapes["R0.1S1"] == [(50, 2), (224, 2)]
-    assert len(shapes["R0.5S50"]) == 2 and shapes["R0.5S50"][0][1] > FEW  # larger than the view, but with too many weights for one
+    assert len(shapes["R0.5S50"]) == 1 and shapes["R0.5S50"][0][1] > FEW
     assert shapes["R0.5S1_GF500"] == [(224, 20)]
     assert {factor.block for condition in CONDITIONS[:-1] for factor in factors_of(condition)} >= set(BLOCK)
     assert WIDE < 3 * 224
