@@ -9,7 +9,9 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
@@ -81,11 +83,27 @@ def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
 
 
 def _sweep(hydra: Hydra, config_name: str, work: Callable[[DictConfig], int], overrides: Sequence[str]) -> int:
-    """Runs a job for each combination of values; 1 if one of them failed. Hydra's notes on the sweep go into a folder that is removed."""
-    with tempfile.TemporaryDirectory() as scratch:
-        overrides = [*QUIET, f"hydra.mode={RunMode.MULTIRUN.name}", f"hydra.sweep.dir='{scratch}'", *overrides]
+    """Runs a job for each combination of values; 1 if one of them failed."""
+    with _notes(overrides) as folder:
+        overrides = [*QUIET, f"hydra.mode={RunMode.MULTIRUN.name}", f"hydra.sweep.dir='{folder}'", *overrides]
         batches = hydra.multirun(config_name, work, overrides, with_log_configuration=False)
     return max((done.return_value for batch in batches or () for done in batch), default=0)  # other sweepers may return nothing
+
+
+@contextmanager
+def _notes(overrides: Sequence[str]) -> Iterator[str]:
+    """The folder for Hydra's notes on a sweep, which is removed, unless a launcher is named: that may start jobs on other machines.
+
+    Such jobs find there what they are to do, and leave their output.
+    """
+    if not any(override.startswith("hydra/launcher=") for override in overrides):
+        with tempfile.TemporaryDirectory() as scratch:
+            yield scratch
+        return
+    given = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
+    folder = given[-1] if given else f"runs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    print(f"What the jobs print is kept in {folder}", flush=True)
+    yield folder
 
 
 def _work(config_name: str, job: str, config: DictConfig) -> int:

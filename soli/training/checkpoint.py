@@ -29,6 +29,7 @@ from soli.interfaces import SoliError
 from soli.model import Captioner
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
+from soli.training.sharding import placed, whole
 from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -125,16 +126,18 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     companions: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    writes: bool = True,
 ) -> None:
     """Writes the weights, and what else is given to resume from, beside `path`, then moves the file into place.
 
-    `companions` are other things with a `state_dict()` of tensors, by name.
+    `companions` are other things with a `state_dict()` of tensors, by name. With `writes` false it only hands over its share of them.
     """
-    tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    for companion, thing in (companions or {}).items():
-        tensors |= {f"{companion}.{name}": tensor.detach().contiguous() for name, tensor in thing.state_dict().items()}
+    parts = {"model": model.state_dict(), **{companion: thing.state_dict() for companion, thing in (companions or {}).items()}}
     if optimizer is not None:
-        tensors |= {f"optimizer.{name}": tensor.detach().contiguous() for name, tensor in _optimizer_tensors(model, optimizer).items()}
+        parts["optimizer"] = _optimizer_tensors(model, optimizer)
+    tensors = _gathered({f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}, writes)
+    if not writes:
+        return
     temporary = path.with_suffix(".partial")
     try:
         save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress)), "settings": json.dumps(settings)})
@@ -147,6 +150,16 @@ def save_checkpoint(
         raise SoliError(
             f"The checkpoint {path} could not be written ({reason}); {kept}. Free some space or give another run_dir, then resume."
         ) from reason
+
+
+def _gathered(tensors: Mapping[str, Tensor], kept: bool) -> dict[str, Tensor]:
+    """The tensors in the CPU's memory, those that are divided among processes put together; nothing unless `kept`."""
+    found = {}
+    for name, tensor in tensors.items():
+        put_together = whole(tensor.detach())  # all processes call, one tensor at a time
+        if kept:
+            found[name] = put_together.cpu().contiguous()
+    return found
 
 
 def load_checkpoint(
@@ -201,7 +214,7 @@ def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
         raise SoliError(
             f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config of its own run."
         )
-    model.load_state_dict(weights)
+    model.load_state_dict({name: placed(weight, expected[name]) for name, weight in weights.items()})
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -262,4 +275,6 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
                 if name.endswith(suffix) and "." not in name.removesuffix(suffix)
             }
             if state:
-                optimizer.state[parameter] = {key: value if key == "step" else value.to(parameter.device) for key, value in state.items()}
+                optimizer.state[parameter] = {
+                    key: value if key == "step" else placed(value.to(parameter.device), parameter) for key, value in state.items()
+                }

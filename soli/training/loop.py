@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from soli.training.schedule import (
     with_epochs,
 )
 from soli.training.settings import OptimizerSettings, Phase, Recipe
+from soli.training.sharding import average_gradients, divide, reunite, whole
 from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
 
@@ -107,6 +109,7 @@ class _Run:
     any_stops: bool = False  # as they said: whether any process was asked to stop
     optimizer: torch.optim.Optimizer | None = None
     anchor: Anchor | None = None
+    is_divided: bool = False  # the encoder, among the processes
 
     @property
     def is_over(self) -> bool:
@@ -125,9 +128,15 @@ class _Run:
         self.read_figures(everything=True)
         scaler = self.accelerator.scaler
         self.progress.scaler = scaler.state_dict() if scaler is not None else {}
-        if self.accelerator.is_main_process:
-            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.companions, self.settings)
+        if self.takes_part:
+            is_main = self.accelerator.is_main_process
+            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.companions, self.settings, is_main)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether this process has to do with validating and saving: the first one, and all that have a share of the encoder."""
+        return self.accelerator.is_main_process or self.is_divided
 
     @property
     def companions(self) -> dict[str, Any]:
@@ -150,8 +159,13 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     model, recipe, progress, accelerator = run.model, run.recipe, run.progress, run.accelerator
     settings = phase_settings(recipe.optimizer, phase)
     model.zero_grad(set_to_none=True)  # gradients of an earlier phase would count in the norm
-    run.optimizer = make_optimizer(parameter_groups(model, phase, settings), settings)
+    groups, encoder = parameter_groups(model, phase, settings), model.encoder
     run.anchor = Anchor(model) if has(phase, "contrastive") and recipe.siamese.anchor != "shared" else None
+    run.is_divided = recipe.runtime.shard and accelerator.num_processes > 1 and trains_encoder(model)
+    if run.is_divided:
+        model.encoder = divide(encoder, accelerator.device)
+        groups = parameter_groups(model, phase, settings)
+    run.optimizer = make_optimizer(groups, settings)
     if resumed:
         load_checkpoint(run.folder / LAST, model, run.optimizer, run.companions)
     views = _phase_views(run, phase)
@@ -159,7 +173,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
         _measure(run, name)
     if recipe.runtime.compile:
         model.encoder.compile()
-    trained = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+    trained = accelerator.prepare_model(model) if accelerator.num_processes > 1 and not run.is_divided else model
     optimizer = accelerator.prepare_optimizer(run.optimizer)
     if accelerator.scaler is not None and progress.scaler:
         accelerator.scaler.load_state_dict(progress.scaler)
@@ -173,6 +187,8 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
         if progress.epoch < phase.epochs:
             run.save()
     accelerator.free_memory()
+    if run.is_divided:
+        model.encoder, run.is_divided = reunite(encoder, model.encoder, accelerator.device), False
     if progress.epoch < phase.epochs:
         return False
     run.optimizer = run.anchor = None
@@ -257,6 +273,8 @@ def _train_epoch(
             totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
         if share is shares[0]:
             _check_reached(model, name)
+        if run.is_divided:
+            average_gradients(accelerator, model)
         norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
         run.figures.add(progress.step + 1, _figures(run, totals, weights, norm))
         run.read_figures()
@@ -299,8 +317,9 @@ def _train_epoch(
 def _validate(run: _Run, name: str, validate: Validate) -> None:
     """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
     progress, metric = run.progress, run.recipe.validation.metric
-    if run.accelerator.is_main_process:
-        with evaluating(run.model):
+    if run.takes_part:
+        heard = nullcontext() if run.accelerator.is_main_process else redirect_stdout(io.StringIO())  # warnings are given once
+        with evaluating(run.model), heard:
             scores = dict(validate(progress.distance_at_start))
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
         run.say(
@@ -312,8 +331,8 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
         raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
     if progress.best_score is None or scores[metric] > progress.best_score:
         progress.best_score, progress.validations_without_gain = scores[metric], 0
-        if run.accelerator.is_main_process:
-            save_checkpoint(run.folder / BEST, run.model, progress)
+        if run.takes_part:
+            save_checkpoint(run.folder / BEST, run.model, progress, writes=run.accelerator.is_main_process)
     else:
         progress.validations_without_gain += 1
 
@@ -359,7 +378,7 @@ def _figures(run: _Run, totals: Mapping[str, Tensor], weights: Mapping[str, floa
         *values, stopping = processes.sum_over_processes(run.accelerator, torch.cat([values, stopping]))
     named = dict(zip(totals, values, strict=True))
     loss = sum(weights[term] * value for term, value in named.items())
-    figures = {"loss": loss, **named, "gradient_norm": norm}
+    figures = {"loss": loss, **named, "gradient_norm": whole(norm)}
     return figures if run.accelerator.num_processes == 1 else {**figures, STOPPING: stopping}
 
 

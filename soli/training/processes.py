@@ -25,13 +25,17 @@ Item = TypeVar("Item")
 
 
 def start(device: torch.device, precision: str = "fp32") -> Accelerator:
-    """The accelerator of a training on `device`. Raises SoliError for fp16 on a CPU.
+    """The accelerator of a training on `device`. Raises SoliError for fp16 on a CPU, and where accelerate was told to use its own FSDP.
 
     Accelerate keeps one state for the whole Python process; what an earlier training left is dropped, unless torchrun's group of processes
     belongs to it.
     """
     if precision == "fp16" and device.type == "cpu":
         raise SoliError("runtime.precision=fp16 needs a CUDA device: on a CPU use bf16 or fp32.")
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise SoliError(
+            "accelerate's FSDP would divide the whole captioner, which generates captions too: use torchrun and runtime.shard=true."
+        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())

@@ -230,8 +230,8 @@ class LoggingSettings:
 class RuntimeSettings:
     """Where and how fast: `device` is cpu, cuda, cuda:1 or auto; `threads` None leaves PyTorch's choice; `compile` the encoder first.
 
-    Under torchrun each process takes the device of its local rank, where `device` names no particular one. `save_every_steps` saves
-    within epochs too.
+    Under torchrun each process takes the device of its local rank, where `device` names no particular one; with `shard` each keeps its
+    share of an encoder that trains (soli/training/sharding.py). `save_every_steps` saves within epochs too.
     """
 
     device: str = "cpu"
@@ -241,9 +241,14 @@ class RuntimeSettings:
     compile: bool = False
     max_steps: int | None = None
     save_every_steps: int | None = None
+    shard: bool = False
 
     def __post_init__(self) -> None:
         _check_at_least(self, "runtime", workers=0, threads=1, max_steps=1, save_every_steps=1)
+        if self.shard and self.precision == "fp16":
+            raise SoliError(
+                "runtime.shard=true does not go with runtime.precision=fp16, whose loss scale looks at all gradients: use bf16."
+            )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from soli.interfaces import Chosen, Negatives, PairLoss, Pairs, Queries, SoliErr
 from soli.losses import BidirectionalMarginLoss
 from soli.model import Captioner
 from soli.negatives import weighted
+from soli.training.sharding import whole
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,6 @@ class Anchor(nn.Module):
     def follow(self, model: Captioner, decay: float) -> None:
         """One step of the moving average: `decay` of it stays. Buffers are copied."""
         for mine, theirs in zip(self.parameters(), [*model.encoder.parameters(), *model.projector.parameters()], strict=True):
-            mine.lerp_(theirs.to(mine.dtype), 1 - decay)
+            mine.lerp_(whole(theirs).to(mine.dtype), 1 - decay)
         for mine, theirs in zip(self.buffers(), [*model.encoder.buffers(), *model.projector.buffers()], strict=True):
             mine.copy_(theirs)

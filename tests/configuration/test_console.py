@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -148,6 +149,42 @@ def test_a_failing_job_leaves_the_others_running(console: Console) -> None:
     assert [config.run for config in console.configs] == ["a", "b"]
 
 
+PROGRAM = (
+    "from soli.configuration import command\nfrom soli.interfaces import SoliError\n"
+    "def main(config):\n"
+    "    if config.run == 'a':\n        raise SoliError('No run today.')\n    print(config.run)\n"
+    "if __name__ == '__main__':\n    command('caption', 'program')()\n"
+)
+
+
+def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """PROGRAM with --multirun in a folder of its own, with the packages that the tests have."""
+    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
+    paths = [str(REPOSITORY), str(folder), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(folder / "program.py"), "run=a,c", "images=[b]", "--multirun", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("given", [None, "mine"])
+def test_a_launcher_that_is_named_keeps_its_notes(tmp_path: Path, given: str | None) -> None:
+    """Jobs on other machines read what they are to do there, and leave their output; the user's own folder wins."""
+    answer = sweep(tmp_path, "hydra/launcher=basic", *([f"hydra.sweep.dir={given}"] if given else []))
+    assert (answer.returncode, answer.stderr) == (1, "error: No run today.\n")
+    (notes,) = tmp_path.glob("*/multirun.yaml") if given else tmp_path.glob("runs/sweeps/*/multirun.yaml")
+    folder = notes.parent.relative_to(tmp_path)
+    assert answer.stdout.splitlines()[0] == f"What the jobs print is kept in {folder}" and (given is None or str(folder) == given)
+
+
+def test_submitit_starts_the_jobs(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
+    answer = sweep(tmp_path, "hydra/launcher=submitit_local")
+    assert answer.returncode == 1, answer.stderr
+    printed = sorted(path.read_text(encoding="utf-8") for path in tmp_path.glob("runs/sweeps/*/.submitit/*/*_log.out"))
+    assert len(printed) == 2 and "\nc\n" in printed[1]
+    assert any("error: No run today." in path.read_text(encoding="utf-8") for path in tmp_path.glob("runs/sweeps/*/.submitit/*/*_log.err"))
+
+
 def test_an_interrupted_job_ends_the_sweep(console: Console) -> None:
     code, _, err = console("images=[b]", "run=a,b", "-m", action=raises(KeyboardInterrupt()))
     assert (code, err, len(console.jobs)) == (130, "Interrupted.\n", 1)
@@ -164,13 +201,7 @@ def test_cfg_prints_the_config_and_help_the_choices(console: Console) -> None:
 
 
 def test_a_real_process_ends_with_the_right_code_and_no_traceback(tmp_path: Path) -> None:
-    program = (
-        "from soli.configuration import command\nfrom soli.interfaces import SoliError\n"
-        "def main(config):\n"
-        "    if config.run == 'a':\n        raise SoliError('No run today.')\n    print(config.run)\n"
-        "if __name__ == '__main__':\n    command('caption', 'program')()\n"
-    )
-    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
     (tmp_path / "empty").mkdir()
     arguments = [sys.executable, str(tmp_path / "program.py"), "run=a,c", "images=[b]", "--multirun"]
     environment = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}

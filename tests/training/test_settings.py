@@ -31,3 +31,8 @@ def test_a_value_below_its_minimum_is_named(section, key, value):
 def test_null_stands_for_no_limit():
     assert settings.ValidationSettings(limit=None, patience=None).limit is None
     assert settings.OptimizerSettings(clip_norm=None).clip_norm is None
+
+
+def test_a_loss_scale_does_not_go_with_a_divided_encoder():
+    with pytest.raises(SoliError, match=r"runtime\.shard=true does not go with runtime\.precision=fp16.*bf16"):
+        settings.RuntimeSettings(shard=True, precision="fp16")
