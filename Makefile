@@ -14,11 +14,11 @@ installed := $(ENVIRONMENT)/soli-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test lint
+.PHONY: help install train test lint benchmark
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' Makefile
 
 install: $(installed) ## build the environment .venv: a few minutes, 6 GB; the other targets do it when they need to
 
@@ -35,6 +35,9 @@ test: lint ## check the style, then run all tests in two processes
 lint: $(installed) ## check the style only
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --check --quiet --diff .
+
+benchmark: $(installed) ## time soli beside others' ways, in less than ten minutes; figures go to scripts/benchmark/results
+	OMP_NUM_THREADS=1 $(python) scripts/benchmark/all.py
 
 $(installed): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null \

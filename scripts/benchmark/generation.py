@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import torch
 import transformers
-from timing import race, read_arguments, report
+from timing import race, read_arguments, report, speed_table
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -51,7 +51,7 @@ def main() -> None:
     )
     results = [measure(build(), repeats=2 if given.quick else 7) for build in contests]
     versions = {"soli": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
-    report(results, table(results), versions, given.output, threads=1)
+    report(results, speed_table(results), versions, given.output, threads=1)
 
 
 def measure(contest: Contest, repeats: int) -> dict:
@@ -165,14 +165,6 @@ def transformers_captioner(decoder: GPT2Decoder, tokenizer: SimpleNamespace) -> 
     peer.generation_config.decoder_start_token_id = tokenizer.start_id
     peer.generation_config.eos_token_id = peer.generation_config.pad_token_id = tokenizer.end_id
     return peer
-
-
-def table(results: list[dict]) -> str:
-    lines = [f"{'':32}{'images/s':>10}{'peer':>8}{'times as fast':>16}{'in CPU time':>13}"]
-    for row in results:
-        ours, peer = row["images_per_second"].values()
-        lines.append(f"{row['name']:32}{ours:10.2f}{peer:8.2f}{row['speedup']['wall']:16.2f}{row['speedup']['cpu']:13.2f}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ python scripts/benchmark/metrics.py [--captions FILE] [--quick] [--output FILE] 
 
 Ours: one CaptionScorer for the ten sets. The peer, as its users do it, for every set anew: words cut by its Java tokenizer, then Bleu,
 Rouge, Cider and a new Meteor, closed afterwards. "Without Java" neither has METEOR and the peer is given our words; "without METEOR" it
-cuts them by its Java tokenizer. The scores must be equal before anything is timed. What soli remembers within a process is forgotten before
-each run, whoever runs.
+cuts them by its Java tokenizer. Without equal scores there are no figures. What soli remembers within a process is forgotten before each
+run, whoever runs, so that no run warms up another.
 
 FILE is a captions.jsonl of soli.evaluate. Without it 1,000 scenes of the toy dataset's grammar are drawn, each described five times. The
 captions of the ten conditions are like a model's: a photograph often keeps its caption from one condition to the next; else it is
@@ -82,12 +82,14 @@ def main() -> None:
 
 
 def measure(contest: Contest, repeats: int) -> dict:
-    """Times both ways, after one round that warms up and compares. Raises AssertionError when a score differs."""
-    for condition, (ours, peer) in enumerate(zip(contest.ours(), contest.peer(), strict=True)):
+    """Times both ways. Raises AssertionError when a score differs."""
+    scores: dict[str, Scores] = {}
+    times = race(lambda: scores.update(ours=contest.ours()), lambda: scores.update(peer=contest.peer()), repeats)
+    for condition, (ours, peer) in enumerate(zip(scores["ours"], scores["peer"], strict=True)):
         gaps = {name: abs(ours[name] - peer[name]) for name in peer}
         assert ours.keys() == peer.keys(), f"{contest.name}: {sorted(ours)} against {sorted(peer)}"
         assert max(gaps.values()) <= 1e-6, f"{contest.name}, condition {condition}: the scores differ by {gaps}"
-    return {"name": contest.name, **race(contest.ours, contest.peer, repeats)}
+    return {"name": contest.name, **times}
 
 
 def sizes(ladder: Ladder) -> dict[str, float]:
