@@ -224,7 +224,7 @@ def test_long_photographs_need_no_large_matrix(spec):
     assert np.abs(whole[:, :compared].astype(int) - short[:, :compared].astype(int)).max() <= 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("spec", [*PAPER_CONDITIONS, "R0.5S1_JPEG30"])
 def test_the_gpu_agrees_with_the_cpu(spec):
     images = [to_tensor(draw(*size)).float() for size in [(150, 200), (200, 150), (150, 200)]]

@@ -132,7 +132,7 @@ def test_mistakes_are_refused():
         render([draw(40, 12)], [parse("R0.05S1")], [frame])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_the_gpu_renders_what_the_cpu_renders():
     images, frames = [draw(*size) for size in SIZES], [Framing(112).frame(*size, random.Random(2)) for size in SIZES]
     degradations = [parse(name) for name in ["original", "R0.5S1", "R0.2S50", "R0.1S50", "R0.5S1_GF500", "R0.5S1_JPEG30", "R0.2S1"]]

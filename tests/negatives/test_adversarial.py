@@ -108,7 +108,7 @@ def test_a_state_continues_bit_for_bit(baseline):
     assert all(torch.equal(value, kept[name]) for name, value in state.items())  # what was loaded is no part of it
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_a_state_from_the_cpu_continues_on_the_gpu():
     first, vectors = prepared(5), torch.randn(5, 3)
     first.choose(step(vectors, list(range(5))))

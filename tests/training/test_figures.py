@@ -135,7 +135,7 @@ def test_a_read_in_a_step_is_seen(data, tmp_path, monkeypatch):
     assert {"item", "aten.index.Tensor"} <= names
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_step_waits_for_the_gpu(data, tmp_path, monkeypatch, variant):
     """CUDA's own check: every operation that waits is an error, but where figures are read once in a while."""
