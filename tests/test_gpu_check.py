@@ -309,14 +309,13 @@ def test_a_training_is_as_long_as_time_allows(script, seconds, expected):
     assert script("short_training").length(seconds, 1.0 if seconds < 50 else 2.0, per_epoch=20, most_epochs=5) == expected
 
 
-def test_the_speed_of_steps_is_read_from_the_log_without_the_first_ones(script, tmp_path):
-    def line(step, seconds):
-        return json.dumps({"kind": "train", "step": step, "images_per_second": step * 8 / seconds})
-
-    (tmp_path / "metrics.jsonl").write_text(
-        "\n".join([line(1, 5.0), line(10, 10.0), line(20, 12.0), line(30, 14.0), '{"kind": "validation"}'])
-    )
-    assert script("short_training").seconds_of_step(tmp_path, 8) == pytest.approx(0.2)
+@pytest.mark.parametrize(("steps", "expected"), [([1, 10, 20, 30], 0.2), ([1], 5.0)])
+def test_the_speed_of_steps_is_read_from_the_log_of_the_first_epoch(script, tmp_path, steps, expected):
+    seconds = {1: 5.0, 10: 10.0, 20: 12.0, 30: 14.0}
+    lines = [{"kind": "train", "epoch": 0, "step": step, "images_per_second": step * 8 / seconds[step]} for step in steps]
+    others = [{"kind": "train", "epoch": 1, "step": 40, "images_per_second": 3.0}, {"kind": "validation", "epoch": 0}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, [*lines, *others])))
+    assert script("short_training").seconds_of_step(tmp_path, 8) == pytest.approx(expected)
 
 
 @pytest.fixture
@@ -329,7 +328,7 @@ def commands(script, monkeypatch):
         given = dict(override.split("=", 1) for override in overrides)
         folder = Path(given.get("run_dir", given.get("output")).strip("'"))
         folder.mkdir()
-        lines = [{"kind": "train", "step": step, "images_per_second": 64.0} for step in (1, 10, 20, 30)]
+        lines = [{"kind": "train", "epoch": 0, "step": step, "images_per_second": 64.0} for step in (1, 10, 20, 30)]
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
         (folder / "data.json").write_text(json.dumps({"splits": {"train": {"photographs": 640}}}))
         scores = {condition: {"CIDEr": {"mean": 0.5}} for condition in chain.setting.conditions}

@@ -2,8 +2,9 @@
 
 python scripts/benchmark/all.py [--full]
 
-It takes less than ten minutes on two cores; --full, with all their repeats, takes some forty. A benchmark is any other file of this folder
-that can be run. Prints the table of each. When one fails, the others go on, and the exit code is 1.
+It takes less than ten minutes on two cores; --full, with all their repeats, takes some forty, and replaces quick figures of the day. A
+benchmark is any other file of this folder that can be run. Prints the table of each. When one fails, the others go on, and the exit code
+is 1.
 """
 
 from __future__ import annotations

@@ -186,9 +186,10 @@ def seconds_since(started: float) -> float:
 
 
 def environment() -> dict[str, str]:
-    """That of this process, in which sections find soli and the benchmarks."""
-    paths = [str(ROOT), str(ROOT / "scripts" / "benchmark"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    """That of this process, in which sections find soli and the benchmarks, wherever they run."""
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = [ROOT, ROOT / "scripts" / "benchmark", *(Path(path).resolve() for path in given)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
 def wait(process: subprocess.Popen[str], limit: float, look: Callable[[], None]) -> str:

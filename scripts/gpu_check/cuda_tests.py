@@ -48,7 +48,7 @@ def collect(section: Section, files: Sequence[str]) -> bool:
 def run(section: Section, files: Sequence[str]) -> bool:
     """Whether all passed. What is known is written after each, so that a test that hangs hides no other."""
     counts, others, status = Counter(), [], []
-    for line in pytest(["-v", "--tb=short", *files], status):
+    for line in pytest(["-v", "--tb=short", "--continue-on-collection-errors", *files], status):
         section.say(line)
         if found := OUTCOME.match(line):
             counts[found[2]] += 1

@@ -28,7 +28,7 @@ PHOTOGRAPHS = ("original", "R0.2S1", "R0.2S50", "R0.1S50")  # conditions of the 
 DRAWN = ("original", "R0.1S50", "R0.05S1", "R0.05S50")
 BASELINE_SHARE = 0.55  # of the seconds for training
 PAR_STEP = 3.0  # times as long as the baseline's: two views that are learnt, and one more through the frozen anchor
-MOST_EPOCHS = {"baseline": 12, "par": 3}
+MOST_EPOCHS = {"baseline": 20, "par": 5}
 SMALL_VIT = "encoder.architecture={hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 48, patch_size: 16}"
 SMALL_GPT2 = "decoder.architecture={n_embd: 32, n_layer: 2, n_head: 2, n_positions: 40}"
 
@@ -221,8 +221,9 @@ def length(seconds: float, step: float, per_epoch: int, most_epochs: int) -> tup
 def seconds_of_step(run: Path, batch_size: int) -> float:
     """Of a run's first epoch, after a third of its steps that were logged: its log has the speed since the epoch began."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    times = [(line["step"], line["step"] * batch_size / line["images_per_second"]) for line in lines if line["kind"] == "train"]
-    (first, began), (last, ended) = times[len(times) // 3], times[-1]
+    first_epoch = [line for line in lines if line["kind"] == "train" and line["epoch"] == 0]
+    times = [(line["step"], line["step"] * batch_size / line["images_per_second"]) for line in first_epoch]
+    (first, began), (last, ended) = times[len(times) // 3] if len(times) > 1 else (0, 0.0), times[-1]
     return (ended - began) / (last - first)
 
 

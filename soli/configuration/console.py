@@ -96,13 +96,13 @@ def _notes(overrides: Sequence[str]) -> Iterator[str]:
 
     Such jobs find there what they are to do, and leave their output.
     """
-    if not any(override.startswith("hydra/launcher=") for override in overrides):
+    if not any(override.lstrip("+").startswith("hydra/launcher=") for override in overrides):
         with tempfile.TemporaryDirectory() as scratch:
             yield scratch
         return
     given = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
     folder = given[-1] if given else f"runs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    print(f"What the jobs print is kept in {folder}", flush=True)
+    print(f"Hydra's notes on the sweep, and what a cluster's jobs print, are kept in {folder}", flush=True)
     yield folder
 
 

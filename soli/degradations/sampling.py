@@ -31,26 +31,23 @@ class Axis:
 
 
 def sample(images: Sequence[Tensor], rows: Sequence[Axis], columns: Sequence[Axis], antialias: bool) -> Tensor:
-    """N images (3, Hi, Wi), uint8 or floats in [0, 1], on one device, to (N, 3, H, W) float32; every axis ends with as many pixels.
+    """N images (3, Hi, Wi), uint8 or floats, on one device, to (N, 3, H, W) float32, uint8 divided by 255; axes end equally long.
 
     `antialias`: whether the resize antialiases where it shrinks. Images that need gradients pass them on.
     """
-    one_by_one = [_is_sparse(image) for image in images]
-    together = [place for place, apart in enumerate(one_by_one) if not apart]
-    if len(together) == len(images):
+    if any(image.requires_grad for image in images):  # nothing may be written into what gradients flow through
+        return _sample_densely(images, rows, columns, antialias)
+    alone = [place for place, image in enumerate(images) if image.device.type == "cpu" and image.shape[1] * image.shape[2] > SMALL]
+    together = [place for place in range(len(images)) if place not in alone]
+    if not alone:
         return _sample_densely(images, rows, columns, antialias)
     size = rows[0].stop - rows[0].start, columns[0].stop - columns[0].start
     result = torch.empty(len(images), 3, *size)
     if together:
         result[together] = _sample_densely(*([one[place] for place in together] for one in (images, rows, columns)), antialias)
-    alone = [place for place, apart in enumerate(one_by_one) if apart]
     for place in sorted(alone, key=lambda place: hash(rows[place].plan)):  # those of a condition share what lies in the processor's cache
         _sample_sparsely(images[place], rows[place], columns[place], antialias, result[place])
     return result
-
-
-def _is_sparse(image: Tensor) -> bool:
-    return image.device.type == "cpu" and not image.requires_grad and image.shape[1] * image.shape[2] > SMALL
 
 
 def _sample_densely(images: Sequence[Tensor], rows: Sequence[Axis], columns: Sequence[Axis], antialias: bool) -> Tensor:
@@ -69,26 +66,27 @@ def _matrix(side: int, axis: Axis, antialias: bool, device: str) -> Tensor | Non
         matrix = torch.eye(side, device=device)
     if matrix is None:
         return None
-    matrix = matrix[axis.start : axis.stop]  # one cached matrix serves every window
+    if (axis.start, axis.stop) != (0, axis.target):
+        matrix = matrix[axis.start : axis.stop]  # one cached matrix serves every window
     return matrix.flip(0) if axis.flip else matrix
 
 
 def _sample_sparsely(image: Tensor, rows: Axis, columns: Axis, antialias: bool, result: Tensor) -> None:
     """One image (3, H, W) into `result` (3, H', W')."""
     channels, height, width = image.shape
-    *degrading, upright = axis_factors(height, rows.plan, rows.target, antialias)
-    *narrowing, sideways = axis_factors(width, columns.plan, columns.target, antialias)
+    *chain_rows, view_rows = axis_factors(height, rows.plan, rows.target, antialias)
+    *chain_columns, view_columns = axis_factors(width, columns.plan, columns.target, antialias)
     values = image.new_empty(height, channels, width, dtype=torch.float32).copy_(image.transpose(0, 1)).view(height, channels * width)
-    if degrading:
-        values = degrading[0].rows(values)
+    if chain_rows:
+        values = chain_rows[0].multiply(values)
     else:
-        values = upright.rows(values, rows.start, rows.stop)
+        values = view_rows.multiply(values, rows.start, rows.stop)
     values = values.view(-1, width)
-    for factor in narrowing:
-        values = factor.columns_of(values)
-    values = sideways.columns_of(values, columns.start, columns.stop)
-    if degrading:  # the photograph was lower than its view
-        values = upright.rows(values.reshape(-1, channels * values.shape[1]), rows.start, rows.stop)
+    for factor in chain_columns:
+        values = factor.multiply_turned(values)
+    values = view_columns.multiply_turned(values, columns.start, columns.stop)
+    if chain_rows:  # the photograph was lower than its view: its other rows are made last, of few
+        values = view_rows.multiply(values.reshape(-1, channels * values.shape[1]), rows.start, rows.stop)
     values = values.view(-1, channels, result.shape[2]).transpose(0, 1)
     values = values.flip(2) if columns.flip else values
     torch.div(values, 255 if image.dtype == torch.uint8 else 1, out=result)

@@ -271,8 +271,7 @@ def _train_epoch(
                 if loss.requires_grad:
                     accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
             totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
-        if share is shares[0]:
-            _check_reached(model, name)
+        _check_reached(model, name)
         if run.is_divided:
             average_gradients(accelerator, model)
         norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
@@ -286,8 +285,9 @@ def _train_epoch(
         bar.update()
 
         # once in a while: log
-        if progress.step % recipe.logging.every_steps == 0 or progress.step == 1:
-            run.read_figures(everything=True)
+        logs = progress.step % recipe.logging.every_steps == 0 or progress.step == 1
+        run.read_figures(everything=logs or progress.batch == len(steps))  # before validation all know whether to stop
+        if logs:
             speed = num_images / (time.perf_counter() - started)
             bar.set_postfix({**{key: f"{value:.3g}" for key, value in run.latest.items()}, "img/s": f"{speed:.0f}"})
             run.log.write(progress.step, kind="train", phase=name, epoch=progress.epoch, **run.latest, **rates, images_per_second=speed)
@@ -318,8 +318,8 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
     """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
     progress, metric = run.progress, run.recipe.validation.metric
     if run.takes_part:
-        heard = nullcontext() if run.accelerator.is_main_process else redirect_stdout(io.StringIO())  # warnings are given once
-        with evaluating(run.model), heard:
+        silence = nullcontext() if run.accelerator.is_main_process else redirect_stdout(io.StringIO())  # one process says it all
+        with evaluating(run.model), silence:
             scores = dict(validate(progress.distance_at_start))
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
         run.say(

@@ -1,7 +1,7 @@
 """An encoder whose weights, gradients and optimizer state are divided among the processes (FSDP2: PyTorch's fully_shard).
 
 A layer's weights are put together when it is its turn, and divided again after it. All processes must encode equally often, also to
-validate, and all of them take part in a save. What else trains is on every process, and so small that its gradients are averaged at once.
+validate, and all of them take part in a save. What else trains is on every process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ def divide(encoder: nn.Module, device: torch.device) -> nn.Module:
     """A copy of the encoder on `device`, of which each process has its share. The encoder itself moves to the CPU's memory."""
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     copied = copy.deepcopy(encoder.to("cpu")).to(memory_format=torch.contiguous_format)  # channels last cannot be divided
-    for layers in [module for module in copied.modules() if isinstance(module, nn.ModuleList)]:
+    for layers in reversed([module for module in copied.modules() if isinstance(module, (nn.ModuleList, nn.Sequential))]):  # inner first
         for layer in layers:
-            fully_shard(layer, mesh=mesh)
+            if any(not isinstance(parameter, DTensor) for parameter in layer.parameters()):
+                fully_shard(layer, mesh=mesh)
     fully_shard(copied, mesh=mesh)
     for part in [module for module in copied.modules() if isinstance(module, FSDPModule)]:
         part.unshard()  # once outside of inference mode: what is first put together within it cannot be trained
@@ -49,7 +50,10 @@ def placed(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def average_gradients(accelerator: Accelerator, model: nn.Module) -> None:
-    """Of the weights that every process has: those of the divided ones are averaged as they are made."""
-    for parameter in model.parameters():
-        if parameter.grad is not None and not isinstance(parameter, DTensor):
-            parameter.grad = accelerator.reduce(parameter.grad, "mean")
+    """Of the weights that every process has, all at once: those of the divided ones are averaged as they are made."""
+    gradients = [part.grad for part in model.parameters() if part.grad is not None and not isinstance(part, DTensor)]
+    if not gradients:
+        return
+    averages = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+    for gradient, average in zip(gradients, averages.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(average.view_as(gradient))

@@ -173,7 +173,9 @@ def test_a_launcher_that_is_named_keeps_its_notes(tmp_path: Path, given: str | N
     assert (answer.returncode, answer.stderr) == (1, "error: No run today.\n")
     (notes,) = tmp_path.glob("*/multirun.yaml") if given else tmp_path.glob("runs/sweeps/*/multirun.yaml")
     folder = notes.parent.relative_to(tmp_path)
-    assert answer.stdout.splitlines()[0] == f"What the jobs print is kept in {folder}" and (given is None or str(folder) == given)
+    assert answer.stdout.splitlines()[0] == f"Hydra's notes on the sweep, and what a cluster's jobs print, are kept in {folder}" and (
+        given is None or str(folder) == given
+    )
 
 
 def test_submitit_starts_the_jobs(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from soli.degradations import PAPER_CONDITIONS, Framing, parse, render, sampling
+from soli.degradations import PAPER_CONDITIONS, Framing, parse, render, sampling, sparse
 from soli.degradations.dense import axis_matrix
 from soli.degradations.matrices import apply_plan, chain_matrix, sampling_matrix, view_matrix
-from soli.degradations.sparse import BLOCK, FEW, WIDE, axis_factors
+from soli.degradations.sparse import BLOCK, FEW, axis_factors
 from tests.degradations.test_against_opencv import shrink_in_steps
 
 CONDITIONS = [*PAPER_CONDITIONS, "R0.5S3_GF2+R0.5S7_GF500", "R0.9S2", "JPEG30"]
@@ -68,8 +68,8 @@ def test_factors_are_the_matrix(side, width, target, condition, antialias, data)
     from_left, from_right = torch.from_numpy(values).float(), torch.from_numpy(values.T.copy()).float()
     *others, last = axis_factors(side, plan, target, antialias)
     for factor in others:
-        from_left, from_right = factor.rows(from_left), factor.columns_of(from_right)
-    from_left, from_right = last.rows(from_left, start, stop), last.columns_of(from_right, start, stop)
+        from_left, from_right = factor.multiply(from_left), factor.multiply_turned(from_right)
+    from_left, from_right = last.multiply(from_left, start, stop), last.multiply_turned(from_right, start, stop)
     assert from_left.shape == (stop - start, width) and from_right.shape == (width, stop - start)
     assert np.abs(from_left.numpy() - exact @ values).max() < 3e-6
     assert np.abs(from_right.numpy().T - exact @ values).max() < 3e-6
@@ -78,14 +78,27 @@ def test_factors_are_the_matrix(side, width, target, condition, antialias, data)
     assert np.abs(matrix[start:stop].numpy() - exact).max() < 1e-7
 
 
-def test_a_chain_smaller_than_the_view_is_kept_apart_and_wide_ones_are_taken_in_blocks():
-    """The tests above meet every way of multiplying."""
+def test_a_chain_smaller_than_the_view_is_kept_apart():
     shapes = {condition: [tuple(factor.weights.shape) for factor in factors_of(condition)] for condition in CONDITIONS[:-1]}
     assert shapes["original"] == [(224, 5)] and shapes["R0.1S1"] == [(50, 2), (224, 2)]
     assert len(shapes["R0.5S50"]) == 1 and shapes["R0.5S50"][0][1] > FEW
     assert shapes["R0.5S1_GF500"] == [(224, 20)]
     assert {factor.block for condition in CONDITIONS[:-1] for factor in factors_of(condition)} >= set(BLOCK)
-    assert WIDE < 3 * 224
+    assert len(axis_factors(150, (), 224, True)) == 1  # what is not degraded is only resized
+
+
+@pytest.mark.parametrize(("condition", "width", "expected"), [("R0.2S50", 1500, "mm"), ("R0.2S50", 100, "bag"), ("R0.2S1", 1500, "bag")])
+def test_few_weights_are_gathered_and_many_multiplied_in_blocks(monkeypatch, condition, width, expected):
+    called = []
+    monkeypatch.setattr(sparse, "embedding_bag", lambda *given, **named: called.append("bag"))
+    monkeypatch.setattr(torch, "mm", lambda *given, **named: called.append("mm"))
+    factors_of(condition)[0].multiply(torch.zeros(500, width))
+    assert set(called) == {expected}
+
+
+def test_photographs_of_one_size_and_condition_share_one_matrix():
+    axis = sampling.Axis(parse("R0.5S3").plan(60, 60)[0], 32, 0, 32)
+    assert sampling._matrix(60, axis, True, "cpu") is sampling._matrix(60, axis, True, "cpu")
 
 
 def factors_of(condition):
@@ -118,11 +131,11 @@ def test_the_matrix_of_a_chain_is_its_steps():
 
 
 def test_gradients_of_large_photographs_flow():
-    image = (draw(200, 300).float() / 255).requires_grad_()
-    view = parse("R0.5S1_GF500").batch([image], (64, 64))
-    view.sum().backward()
+    image, other = (draw(200, 300).float() / 255).requires_grad_(), draw(300, 200).float() / 255
+    views = parse("R0.5S1_GF500").batch([image, other], (64, 64))
+    views.sum().backward()
     assert image.grad.sum().item() == pytest.approx(3 * 64 * 64, rel=1e-4)
-    assert (view - parse("R0.5S1_GF500").batch([image.detach()], (64, 64))).abs().max() < 2e-6
+    assert (views - parse("R0.5S1_GF500").batch([image.detach(), other], (64, 64))).abs().max() < 2e-6
 
 
 def test_sparse_products_stay_exact_under_autocast():

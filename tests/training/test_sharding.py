@@ -44,8 +44,10 @@ def assert_equal(first, second, name, kinds):
     for tensor in one:
         assert one[tensor].shape == two[tensor].shape and (one[tensor] - two[tensor]).abs().max() < 1e-5, tensor
     for kind in kinds:
-        for one, two in zip(logged(first, kind), logged(second, kind), strict=True):
-            assert numbers(one) == pytest.approx(numbers(two), abs=1e-5, rel=1e-5)
+        lines = logged(first, kind)
+        assert lines
+        for mine, theirs in zip(lines, logged(second, kind), strict=True):
+            assert numbers(mine) == pytest.approx(numbers(theirs), abs=1e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize("place", range(len(CASES)), ids=list(CASES))
