@@ -332,7 +332,7 @@ def commands(script, monkeypatch):
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
         (folder / "data.json").write_text(json.dumps({"splits": {"train": {"photographs": 640}}}))
         scores = {condition: {"CIDEr": {"mean": 0.5}} for condition in chain.setting.conditions}
-        variants = {"baseline": {"scores": scores}, "par": {"scores": scores}}
+        variants = {variant: {"scores": scores, "differences": {}, "runs": [str(folder)]} for variant in ("baseline", "par")}
         (folder / "comparison.json").write_text(json.dumps({"protocol": "", "variants": variants}))
 
     monkeypatch.setattr(training.Chain, "_command", command)
@@ -361,6 +361,7 @@ def test_the_commands_of_a_training_are_settings_that_soli_has(commands, section
     assert [key for key in same if key != "input_size" and baseline.encoder.get(key) != par.encoder.get(key)] == []
     assert baseline.decoder.architecture == par.decoder.architecture if pair == 0 else baseline.decoder.hidden_dim == par.decoder.hidden_dim
     assert found(section)[f"{training.PAIRS[pair].name}, CIDEr of the degraded ones, par over baseline"] == 1.0
+    assert str(tmp_path) not in section.output.read_text()  # it may be committed
 
 
 def test_a_command_that_fails_is_told_with_what_it_said(script, section, tmp_path, capsys):

@@ -70,7 +70,10 @@ def main() -> None:
     about = about_machine(given.cpu)
     output = given.output or default_output(about)
     output.parent.mkdir(parents=True, exist_ok=True)
-    results = run_all(plans, options_of(given), about, output, started + given.seconds)
+    try:
+        results = run_all(plans, options_of(given), about, output, started + given.seconds)
+    except KeyboardInterrupt:
+        sys.exit(f"Stopped; what was found until then is in {output}")
     print(f"\n{table(results)}\n\nThe figures are in {output}", flush=True)
     sys.exit(any(section["outcome"] != "ran" for section in results["sections"].values()))
 
@@ -155,7 +158,7 @@ def run_all(plans: Sequence[Plan], options: Sequence[str], about: Mapping[str, A
 def run(plan: Plan, options: Sequence[str], limit: float, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Runs a section, its lines printed with the seconds since its begin. What it has found is kept all the while."""
     print(f"\n{plan.name}: at most {limit:.0f} s", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         found, started = Path(folder) / "found.json", time.monotonic()
         process = start(plan, [*options, f"--seconds={limit:.0f}", f"--output={found}"])
         lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -207,7 +210,8 @@ def wait(process: subprocess.Popen[str], limit: float, look: Callable[[], None])
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a process that hangs in a driver cannot be ended: the others go on
+            process.wait(INTERVAL)
 
 
 def repeat(process: subprocess.Popen[str], name: str, started: float, lines: deque[str]) -> None:

@@ -100,7 +100,8 @@ class Setting:
 def main() -> None:
     section = Section.begin(__doc__, seconds=270)
     setting = Setting.of(section)
-    section.tell("setting", {"data": setting.data, "conditions": setting.conditions, "photographs of a step": setting.batch_size})
+    data = "drawn" if setting.drawn else "packed photographs"
+    section.tell("setting", {"data": data, "conditions": setting.conditions, "photographs of a step": setting.batch_size})
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor() as pool:
         chains = [Chain(section, setting, pair, Path(scratch) / f"pair{number}") for number, pair in enumerate(PAIRS)]
         list(pool.map(Chain.run, chains))
@@ -180,7 +181,8 @@ class Chain:
         self._command("soli.evaluate", runs, *which, "cost=false", "report=false", *self.setting.runtime, f"output='{output}'")
         comparison = json.loads((output / "comparison.json").read_text(encoding="utf-8"))
         self._add(comparison["variants"])
-        self.section.tell(f"{self.pair.name}, comparison", {"protocol": comparison["protocol"], "variants": comparison["variants"]})
+        found = {variant: {key: about[key] for key in ("scores", "differences")} for variant, about in comparison["variants"].items()}
+        self.section.tell(f"{self.pair.name}, comparison", {"protocol": comparison["protocol"], **found})
 
     def _add(self, variants: dict[str, dict]) -> None:
         for variant, found in variants.items():

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
@@ -96,7 +97,10 @@ def _notes(overrides: Sequence[str]) -> Iterator[str]:
 
     Such jobs find there what they are to do, and leave their output.
     """
-    if not any(override.lstrip("+").startswith("hydra/launcher=") for override in overrides):
+    launchers = [override.partition("=")[2] for override in overrides if override.lstrip("+").startswith("hydra/launcher=")]
+    if any(launcher.startswith("submitit") for launcher in launchers) and find_spec("submitit") is None:
+        raise SoliError(f"hydra/launcher={launchers[-1]} needs the package hydra-submitit-launcher: pip install 'soli[slurm]'.")
+    if not launchers:
         with tempfile.TemporaryDirectory() as scratch:
             yield scratch
         return

@@ -96,8 +96,8 @@ class Degradation:
 
         The resize to `size` is plain bilinear; `antialias` lets it antialias where it shrinks. In matrix mode without JPEG gradients flow.
         """
-        images = list(images)
-        if not images or any(image.ndim != 3 or not image.is_floating_point() for image in images):
+        images = list(images) if isinstance(images, (Tensor, Sequence)) else []
+        if not images or any(not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point() for image in images):
             raise SoliError("batch takes one or more float images in [0, 1]: a tensor (B, 3, H, W) or a list of (3, H, W)")
         reduced, rows, columns = zip(*map(self.prepare, images), strict=True)
         height, width = size

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,12 @@ def test_a_launcher_that_is_named_keeps_its_notes(tmp_path: Path, given: str | N
     assert answer.stdout.splitlines()[0] == f"Hydra's notes on the sweep, and what a cluster's jobs print, are kept in {folder}" and (
         given is None or str(folder) == given
     )
+
+
+@pytest.mark.skipif(find_spec("submitit") is not None, reason="hydra-submitit-launcher is installed")
+def test_a_launcher_that_is_not_installed_is_named_with_its_package(console: Console) -> None:
+    code, out, err = console("images=[b]", "run=a,b", "-m", "hydra/launcher=submitit_slurm")
+    assert (code, out, console.jobs) == (1, "", []) and "pip install 'soli[slurm]'" in err
 
 
 def test_submitit_starts_the_jobs(tmp_path: Path) -> None:

@@ -209,7 +209,14 @@ def test_what_is_no_photograph_is_refused():
     for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((5, 5, 4), np.uint8), torch.zeros(3, 5, 5), "a.jpg"):
         with pytest.raises(SoliError, match=r"PIL image or a uint8 array \(H, W, 3\)"):
             parse("original")(image)
-    for images in ([], torch.zeros(2, 3, 5, 5, dtype=torch.uint8), torch.zeros(3, 5, 5)):
+    for images in (
+        [],
+        torch.zeros(2, 3, 5, 5, dtype=torch.uint8),
+        torch.zeros(3, 5, 5),
+        None,
+        [np.zeros((5, 5, 3), np.uint8)],
+        [Image.new("RGB", (5, 5))],
+    ):
         with pytest.raises(SoliError, match="float images"):
             parse("original").batch(images, (8, 8))
 
