@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +150,17 @@ def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, A
         ) from reason
 
 
-def versions() -> dict[str, str]:
-    """The versions that numbers depend on."""
+def versions() -> dict[str, str | None]:
+    """The versions that numbers depend on; None for a package that is missing (without pycocoevalcap there is no METEOR)."""
     packages = ("torch", "torchvision", "transformers", "accelerate", "numpy", "pillow", "nltk", "pycocoevalcap")
-    return {"soli": __version__, "python": platform.python_version(), **{package: version(package) for package in packages}}
+    return {"soli": __version__, "python": platform.python_version(), **{package: _version(package) for package in packages}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def runtime_settings(config: Mapping[str, Any]) -> RuntimeSettings:
