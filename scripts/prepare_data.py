@@ -26,7 +26,7 @@ from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, l
 from reporting import next_command, show
 from verifying import Verdict, about_extras, verify
 
-from soli.datasets.archive_entries import kind_of
+from soli.datasets.archive_entries import kind_of, open_archive
 from soli.datasets.archives import unpack
 from soli.interfaces import SoliError
 from soli.spelling import nearest
@@ -103,6 +103,7 @@ def check(facts: Facts, out: Path, partial: bool) -> Verdict:
 def prepare(facts: Facts, sources: list[Path], out: Path, link: bool, partial: bool) -> Verdict:
     """Fills the folder, and verifies it. Raises SoliError for sources that are not of the dataset, before anything is placed."""
     check_output(out, facts, sources)
+    check_sources(sources)
     was_there = out.exists()
     try:
         found, placed = gather(facts, sources, out, link)
@@ -118,6 +119,16 @@ def prepare(facts: Facts, sources: list[Path], out: Path, link: bool, partial: b
     verdict.notes[:0] = extras + ([f"Left alone: {left}."] if left else [])
     verdict.figures["placed"] = vars(placed)
     return verdict
+
+
+def check_sources(sources: list[Path]) -> None:
+    """Raises SoliError for one that is not there, or is seen to be damaged, before minutes are spent on others."""
+    for source in sources:
+        if not source.exists():
+            raise SoliError(f"{source} does not exist (relative paths start at {Path.cwd()}).")
+        if source.is_file() and kind_of(source) is not None:
+            with open_archive(source, most_bytes=2**20):
+                pass
 
 
 def gather(facts: Facts, sources: list[Path], out: Path, link: bool) -> tuple[Found, Placed]:
@@ -141,8 +152,6 @@ def look_below(folder: Path, facts: Facts) -> Found:
 
 def add(source: Path, facts: Facts, out: Path, found: Found) -> None:
     """Adds what a source has of the dataset. Raises SoliError where that is nothing."""
-    if not source.exists():
-        raise SoliError(f"{source} does not exist (relative paths start at {Path.cwd()}).")
     own = Found()
     if source.is_dir():
         own = look_below(source, facts)

@@ -120,7 +120,9 @@ def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path,
     """
     folder = next((out / name for name in facts.image_folders if (out / name).is_dir()), out / facts.image_folders[0])
     jobs = [(source, folder / name) for name, source in photographs.items()]
-    jobs += [(source, out / name) for name, source in texts.items() if out not in source.parents or is_unpacked(source, out)]
+    for name, source in texts.items():
+        is_in_place = out in source.parents and not is_unpacked(source, out)  # perhaps in a folder of its own, where soli finds it, too
+        jobs.append((source, source if is_in_place else out / name))
     open_jobs = [(source, target) for source, target in jobs if not target.exists()]
     _check_space(open_jobs, out, link)
     counts = {"moved": 0, "copied": 0, "linked": 0, "there": len(jobs) - len(open_jobs)}
