@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().with_suffix("")))
 
 from facts import DATASETS, Facts
-from placing import WORK, Placed, check_output, choose, place, writing
+from placing import WORK, Placed, check_output, check_texts, choose, place, writing
 from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, look_at_file
 from reporting import next_command, show
 from verifying import Verdict, about_extras, verify
@@ -138,6 +138,7 @@ def gather(facts: Facts, sources: list[Path], out: Path, link: bool) -> tuple[Fo
     for source in sources:
         add(source, facts, out, found)
     photographs, texts = choose(found, facts)
+    check_texts(texts, facts)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     return found, place(photographs, texts, out, facts, link)

@@ -379,6 +379,16 @@ def test_photographs_that_are_unreadable_missing_or_the_same_are_named(command, 
     assert code == 1 and f"names 1 photograph (of 7) without a file in prepared3{os.sep}images; the first: {second}" in said
 
 
+def test_what_was_damaged_can_be_given_again(command, tmp_path):
+    name = EIGHT.names[3]
+    bad = {name: EIGHT.photographs[name][:-40], "dataset_flickr8k.json": EIGHT.karpathy}
+    code, said = command("flickr8k", write_folder(tmp_path / "damaged", {**EIGHT.photographs, **bad}))
+    assert code == 1 and "1 of 8 photographs cannot be used" in said
+    code, said = command("flickr8k", write_folder(tmp_path / "again", {name: EIGHT.photographs[name]}))
+    assert code == 0, said
+    assert (tmp_path / "data" / "flickr8k" / "images" / name).read_bytes() == EIGHT.photographs[name]
+
+
 def half(folder: Path) -> Path:
     archive = original(folder)[0]
     archive.write_bytes(archive.read_bytes()[:3000])
@@ -402,6 +412,10 @@ def saved_json(folder: Path) -> Path:
     return write_folder(folder, {"dataset_flickr8k.json": HTML}) / "dataset_flickr8k.json"
 
 
+def half_json(folder: Path) -> Path:
+    return write_folder(folder, {"dataset_flickr8k.json": EIGHT.karpathy[:-100]}) / "dataset_flickr8k.json"
+
+
 def leaving(folder: Path) -> Path:
     return write_zip(folder / "Flickr8k_Dataset.zip", {"../1000_0000000000.jpg": b"bad"})
 
@@ -416,6 +430,7 @@ MISTAKES = {
     wrong: "has nothing of Flickr8k that is known here. It has photographs of Flickr30k (8)",
     page: "Flickr8k_Dataset.zip is a web page, which was saved in place of the file",
     saved_json: "dataset_flickr8k.json is a web page",
+    half_json: "dataset_flickr8k.json, line 1: the JSON is broken",
     leaving: "leads out of its folder",
     nothing: "has nothing of Flickr8k that is known here. Needed are Flickr8k_Dataset.zip",
     lambda folder: folder / "nowhere.zip": "nowhere.zip does not exist (relative paths start at ",

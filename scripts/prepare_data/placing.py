@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facts import Facts
-from recognising import Found, is_debris
+from recognising import PHOTOGRAPHS, Found, is_debris
 from tqdm import tqdm
 
+from soli.datasets import check_photographs
 from soli.datasets.archives import SPARE_BYTES
+from soli.datasets.flickr_text import read_kaggle_file, read_token_file
 from soli.datasets.karpathy import read_karpathy
 from soli.datasets.records import counted
-from soli.interfaces import SoliError
+from soli.interfaces import Example, SoliError
 
 WORK = ".preparing"  # in the prepared folder, until all is in place: what archives hold
 TEXT_FOLDERS = ("Flickr8k_text", "annotations")  # in which soli looks for caption files, too
@@ -79,7 +81,15 @@ def choose(found: Found, facts: Facts) -> tuple[dict[str, Path], dict[str, Path]
             f"{counted(len(differing), 'file')} there twice with different contents; the first: {name}, in {one.parent} and "
             f"in {other.parent}. Give only one of the two."
         )
-    return {name: places[0] for name, places in photographs.items()}, {name: places[0] for name, places in texts.items()}
+    return {name: _readable(places)[0] for name, places in photographs.items()}, {name: places[0] for name, places in texts.items()}
+
+
+def check_texts(texts: Mapping[str, Path], facts: Facts) -> None:
+    """Raises SoliError for a caption file that soli cannot read, before it is placed."""
+    readers = {"karpathy": lambda path: read_karpathy(path, []), "token": read_token_file, "kaggle": read_kaggle_file}
+    for kind, read in readers.items():
+        if facts.files.get(kind) in texts:
+            read(texts[facts.files[kind]])
 
 
 def _names_of_2014(found: Found) -> dict[str, str]:
@@ -105,12 +115,30 @@ def _relative(name: str, names_of_2014: Mapping[str, str]) -> str | None:
 
 
 def _differing(places: list[Path]) -> tuple[Path, Path] | None:
-    """The first two files of one name that are not the same."""
-    first = places[0]
-    for other in places[1:]:
-        if not (os.path.samefile(first, other) or filecmp.cmp(first, other, shallow=False)):
-            return first, other
-    return None
+    """The first two readable files of one name that are not the same."""
+    if all(_are_same(places[0], other) for other in places[1:]):
+        return None
+    first, *others = _readable(places)
+    return next(((first, other) for other in others if not _are_same(first, other)), None)
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+
+
+def _readable(places: list[Path]) -> list[Path]:
+    """Of several photographs, those that can be read; all where none can, or where there is only one, and of caption files."""
+    if len(places) == 1 or not places[0].name.lower().endswith(PHOTOGRAPHS):
+        return places
+    return [path for path in places if _is_readable(path)] or places
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        check_photographs([Example(path.name, (), path)])
+    except SoliError:
+        return False
+    return True
 
 
 def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, link: bool) -> Placed:
@@ -123,7 +151,7 @@ def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path,
     for name, source in texts.items():
         is_in_place = out in source.parents and not is_unpacked(source, out)  # perhaps in a folder of its own, where soli finds it, too
         jobs.append((source, source if is_in_place else out / name))
-    open_jobs = [(source, target) for source, target in jobs if not target.exists()]
+    open_jobs = [(source, target) for source, target in jobs if source != target]
     _check_space(open_jobs, out, link)
     counts = {"moved": 0, "copied": 0, "linked": 0, "there": len(jobs) - len(open_jobs)}
     for source, target in tqdm(open_jobs, desc="placing", unit="", leave=False, disable=len(open_jobs) < SHOW_PROGRESS_FROM or None):
@@ -144,7 +172,7 @@ def _check_space(jobs: list[tuple[Path, Path]], out: Path, link: bool) -> None:
 
 def _place(source: Path, target: Path, out: Path, link: bool) -> str:
     """Returns how."""
-    with writing(target):
+    with writing(target, source):
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_unpacked(source, out):
             os.replace(source, target)
@@ -166,10 +194,12 @@ def is_unpacked(source: Path, out: Path) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError into a SoliError that says what to do about it."""
+def writing(path: Path, source: Path | None = None) -> Iterator[None]:
+    """Turns an OSError into a SoliError that says what to do about it. `source`: what is read to write `path`."""
     try:
         yield
     except OSError as error:
+        if source is not None and error.filename == str(source) and error.filename2 is None:
+            raise SoliError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}.") from error
         advice = "free some space, or give --out on another disk" if error.errno == errno.ENOSPC else "give another --out"
         raise SoliError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}; {advice}.") from error
