@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from soli.datasets.archives import unpack
 from soli.version import __version__
 
 REPOSITORY = Path(__file__).parents[1]
@@ -38,9 +42,9 @@ def library_files() -> set[str]:
     return {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "soli").rglob("*.py")}
 
 
-def build(kind: str, folder: Path) -> Path:
+def build(kind: str, folder: Path, project: Path = REPOSITORY) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(folder)]
-    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    answer = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     (archive,) = folder.iterdir()
     return archive
@@ -69,19 +73,50 @@ def test_console_scripts_lead_to_functions() -> None:
         assert function in assigned and callable(getattr(importlib.import_module(module), function))
 
 
-def test_unpacked_wheel_finds_its_own_configs(wheel: Path, tmp_path: Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    program = "import soli; config = soli.compose(['seed=7']); print(soli.__file__, config.seed, sorted(config)[0])"
-    answer = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    assert answer.stdout.split() == [str(tmp_path / "soli" / "__init__.py"), "7", "contrastive"], answer.stderr
+@pytest.fixture(scope="module")
+def source_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", tmp_path_factory.mktemp("sdist"))
 
 
-def test_source_archive_carries_every_tracked_file(tmp_path: Path) -> None:
+def test_source_archive_carries_every_tracked_file(source_archive: Path) -> None:
     tracked = {path.as_posix() for path in tracked_files()}
-    with tarfile.open(build("sdist", tmp_path)) as archive:
+    with tarfile.open(source_archive) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert tracked - names == set()
     assert names - tracked == {"PKG-INFO"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="this environment has no pip")
+def test_what_is_installed_from_the_source_archive_runs_with_its_own_configs(source_archive: Path, wheel: Path, tmp_path: Path) -> None:
+    unpack(source_archive, tmp_path / "source")
+    built = build("wheel", tmp_path / "wheel", tmp_path / "source" / source_archive.name.removesuffix(".tar.gz"))
+    assert built.name == wheel.name and set(zipfile.ZipFile(built).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+    target = tmp_path / "target"
+    options = ["--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check", "--quiet", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(built)], check=True, stdin=subprocess.DEVNULL)
+    assert {path.name for path in (target / "bin").iterdir()} >= {"soli-train", "soli-evaluate", "soli-caption", "soli-export"}
+    (target / "soli" / "configs" / "encoder" / "only_installed.yaml").write_text("{}\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(target)}  # before the checkout, which is installed too
+    help_command = [sys.executable, "-m", "soli.train", "--help"]
+    answer = subprocess.run(help_command, cwd=tmp_path, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0 and "encoder=only_installed|" in answer.stdout, answer.stderr
+
+
+def test_the_version_stands_in_one_place(wheel: Path) -> None:
+    assert PROJECT["dynamic"] == ["version"] and "version" not in PROJECT and f"-{__version__}-" in wheel.name
+    stated = re.compile(r"^\s*_*version_*\s*[:=]\s*[\"']?\d", flags=re.MULTILINE)
+    files = [path for path in tracked_files() if path.suffix in (".py", ".toml", ".cff", ".cfg") and path.parts[0] != "tests"]
+    assert [path.as_posix() for path in files if stated.search((REPOSITORY / path).read_text(encoding="utf-8"))] == ["soli/version.py"]
+
+
+def test_the_citation_names_the_paper_and_the_licence() -> None:
+    citation = OmegaConf.to_container(OmegaConf.load(REPOSITORY / "CITATION.cff"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format asks for
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= set(paper) and paper["url"].endswith("/2512.08873")
+    assert [author["family-names"] for author in paper["authors"]] == ["Tan", "Mokraoui", "Kwan", "Ng", "Hum"]
+    assert "arXiv 2512.08873" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert citation["license"] == PROJECT["license"] and citation["keywords"] == PROJECT["keywords"]
 
 
 def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:

@@ -1,0 +1,205 @@
+"""Puts what was found where soli reads it: unpacked files are moved, others copied or linked, each whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from facts import Facts
+from recognising import PHOTOGRAPHS, Found, is_debris
+from tqdm import tqdm
+
+from soli.datasets import check_photographs
+from soli.datasets.archives import SPARE_BYTES
+from soli.datasets.flickr_text import read_kaggle_file, read_token_file
+from soli.datasets.karpathy import read_karpathy
+from soli.datasets.records import counted
+from soli.interfaces import Example, SoliError
+
+WORK = ".preparing"  # in the prepared folder, until all is in place: what archives hold
+TEXT_FOLDERS = ("Flickr8k_text", "annotations")  # in which soli looks for caption files, too
+SHOW_PROGRESS_FROM = 2000  # files
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How many files came where they belong, by how, and how many were there already."""
+
+    moved: int = 0
+    copied: int = 0
+    linked: int = 0
+    there: int = 0
+
+
+def check_output(out: Path, facts: Facts, given: list[Path]) -> None:
+    """Raises SoliError for a folder that holds what does not belong to the dataset, and for one that is no folder."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise SoliError(f"--out {out} is a file: give a folder, new or empty.")
+    own = {folder.split("/")[0] for folder in facts.image_folders} | set(facts.files.values()) | set(TEXT_FOLDERS)
+    own |= {"train2014", "val2014"} if facts.name == "coco" else set()
+    sources = {path.resolve() for path in given}
+    strange = [
+        path.name + ("/" if path.is_dir() else "")
+        for path in sorted(out.iterdir())
+        if path.name not in own and not is_debris(path.name) and path.resolve() not in sources and not facts.archives.search(path.name)
+    ]
+    if strange:
+        shown = ", ".join(strange[:5]) + (f" and {len(strange) - 5} more" if len(strange) > 5 else "")
+        raise SoliError(
+            f"--out {out} holds something else ({shown}): give a folder that is new, empty, or has only files of {facts.title}."
+        )
+
+
+def choose(found: Found, facts: Facts) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Where each photograph and each kind of caption file is taken from, by its name in the prepared folder's image folder, or its kind.
+
+    Raises:
+        SoliError: different files with the same name, or photographs of COCO 2017 without the file that says their names of 2014.
+    """
+    photographs: dict[str, list[Path]] = {}
+    names = _names_of_2014(found) if facts.name == "coco" else {}
+    for name, places in found.photographs.items():
+        relative = _relative(name, names)
+        if relative is None:
+            found.ignored += 1
+        else:
+            photographs.setdefault(relative, []).extend(places)
+    texts = {facts.files[kind]: places for kind, places in found.texts.items()}
+    differing = [(name, *pair) for name, places in [*texts.items(), *photographs.items()] if (pair := _differing(places)) is not None]
+    if differing:
+        name, one, other = differing[0]
+        raise SoliError(
+            f"{counted(len(differing), 'file')} there twice with different contents; the first: {name}, in {one.parent} and "
+            f"in {other.parent}. Give only one of the two."
+        )
+    return {name: _readable(places)[0] for name, places in photographs.items()}, {name: places[0] for name, places in texts.items()}
+
+
+def check_texts(texts: Mapping[str, Path], facts: Facts) -> None:
+    """Raises SoliError for a caption file that soli cannot read, before it is placed."""
+    readers = {"karpathy": lambda path: read_karpathy(path, []), "token": read_token_file, "kaggle": read_kaggle_file}
+    for kind, read in readers.items():
+        if facts.files.get(kind) in texts:
+            read(texts[facts.files[kind]])
+
+
+def _names_of_2014(found: Found) -> dict[str, str]:
+    """By the twelve digits of a photograph of COCO, its name with its folder; nothing where no photograph needs it."""
+    if not any(name[0] == "0" for name in found.photographs):
+        return {}
+    if not found.texts.get("karpathy"):
+        raise SoliError(
+            "The photographs of COCO 2017 get their names of 2014 from dataset_coco.json: give it too (caption_datasets.zip, on "
+            "https://cs.stanford.edu/people/karpathy/deepimagesent/)."
+        )
+    records = read_karpathy(found.texts["karpathy"][0], [])
+    return {record.image[-16:-4]: record.image for record in records}
+
+
+def _relative(name: str, names_of_2014: Mapping[str, str]) -> str | None:
+    """A photograph's name in the image folder; None: the caption file does not have it."""
+    if coco := re.fullmatch(r"COCO_(train|val)2014_\d{12}\.jpg", name):
+        return f"{coco[1]}2014/{name}"
+    if re.fullmatch(r"0\d{11}\.jpg", name):
+        return names_of_2014.get(name[:12])
+    return name
+
+
+def _differing(places: list[Path]) -> tuple[Path, Path] | None:
+    """The first two readable files of one name that are not the same."""
+    if all(_are_same(places[0], other) for other in places[1:]):
+        return None
+    first, *others = _readable(places)
+    return next(((first, other) for other in others if not _are_same(first, other)), None)
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+
+
+def _readable(places: list[Path]) -> list[Path]:
+    """Of several photographs, those that can be read; all where none can, or where there is only one, and of caption files."""
+    if len(places) == 1 or not places[0].name.lower().endswith(PHOTOGRAPHS):
+        return places
+    return [path for path in places if _is_readable(path)] or places
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        check_photographs([Example(path.name, (), path)])
+    except SoliError:
+        return False
+    return True
+
+
+def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, link: bool) -> Placed:
+    """Photographs first, caption files last: as long as photographs are missing, no reader takes the folder for whole.
+
+    Raises SoliError for a disk that is full, and for files that cannot be written or linked.
+    """
+    folder = next((out / name for name in facts.image_folders if (out / name).is_dir()), out / facts.image_folders[0])
+    jobs = [(source, folder / name) for name, source in photographs.items()]
+    for name, source in texts.items():
+        is_in_place = out in source.parents and not is_unpacked(source, out)  # perhaps in a folder of its own, where soli finds it, too
+        jobs.append((source, source if is_in_place else out / name))
+    open_jobs = [(source, target) for source, target in jobs if source != target]
+    _check_space(open_jobs, out, link)
+    counts = {"moved": 0, "copied": 0, "linked": 0, "there": len(jobs) - len(open_jobs)}
+    for source, target in tqdm(open_jobs, desc="placing", unit="", leave=False, disable=len(open_jobs) < SHOW_PROGRESS_FROM or None):
+        counts[_place(source, target, out, link)] += 1
+    return Placed(**counts)
+
+
+def _check_space(jobs: list[tuple[Path, Path]], out: Path, link: bool) -> None:
+    copied = [source for source, _ in jobs if not link and not is_unpacked(source, out)]
+    needed = sum(source.stat().st_size for source in copied)
+    free = shutil.disk_usage(next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())).free
+    if copied and needed + SPARE_BYTES > free:
+        raise SoliError(
+            f"Copying takes {needed / 2**30:.1f} GiB in {out}, which has {free / 2**30:.1f} GiB free: "
+            "give --link, which makes links in place of copies, or --out on another disk."
+        )
+
+
+def _place(source: Path, target: Path, out: Path, link: bool) -> str:
+    """Returns how."""
+    with writing(target, source):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if is_unpacked(source, out):
+            os.replace(source, target)
+            return "moved"
+        (out / WORK).mkdir(exist_ok=True)
+        partial = out / WORK / f"placing-{os.getpid()}"
+        partial.unlink(missing_ok=True)
+        if link:
+            os.symlink(source.resolve(), partial)
+        else:
+            shutil.copyfile(source, partial)
+        os.replace(partial, target)
+        return "linked" if link else "copied"
+
+
+def is_unpacked(source: Path, out: Path) -> bool:
+    """Whether a file came out of an archive, so that it may be moved."""
+    return out / WORK in source.parents
+
+
+@contextmanager
+def writing(path: Path, source: Path | None = None) -> Iterator[None]:
+    """Turns an OSError into a SoliError that says what to do about it. `source`: what is read to write `path`."""
+    try:
+        yield
+    except OSError as error:
+        if source is not None and error.filename == str(source) and error.filename2 is None:
+            raise SoliError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        advice = "free some space, or give --out on another disk" if error.errno == errno.ENOSPC else "give another --out"
+        raise SoliError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}; {advice}.") from error
