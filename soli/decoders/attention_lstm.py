@@ -136,7 +136,7 @@ class AttentionLSTM(nn.Module):
         return LSTMState(features, keys, exponentials(keys), hidden, cell, attention)
 
     def _products(self, state: LSTMState, num_words: int = 1) -> Products:
-        """Those of so many words. Where a CPU trains, gradients are one product for all words: elsewhere not memory costs, but each call."""
+        """Those of so many words. Where a CPU trains, gradients are one product for all words; on a GPU calls cost, not memory."""
         if num_words == 1 or state.features.device.type != "cpu" or not torch.is_grad_enabled():
             return Products(self.query, self.gate, lambda attention: attention @ state.features, self.lstm)
         rows = state.hidden.shape[:2]

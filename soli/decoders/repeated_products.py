@@ -58,8 +58,8 @@ class _Shared(torch.autograd.Function):
     def forward(ctx, matrix: Tensor, bias: Tensor | None, rows: tuple[int, ...], times: int) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)  # a word that gets no gradient sends nothing back
         ctx.is_batched, ctx.is_transposed = matrix.dim() == 3, not matrix.is_contiguous()
-        shapes = [(*rows, width) for width in matrix.shape[-2:]]
-        return tuple(matrix.new_empty_strided(shape, [0] * len(shape)) for _ in range(times) for shape in shapes)  # one number of memory each
+        shapes = [(*rows, width) for width in matrix.shape[-2:]]  # of one number of memory each
+        return tuple(matrix.new_empty_strided(shape, [0] * len(shape)) for _ in range(times) for shape in shapes)
 
     @staticmethod
     @once_differentiable
