@@ -58,7 +58,10 @@ class _AdditiveScores(torch.autograd.Function):
             by_weight -= 2 * (reciprocals.flatten(0, 2).t() @ some.flatten())
             slopes = torch.addcmul(reciprocals, reciprocals, reciprocals, value=-1)  # (1 - tanh^2) / 4, (n, C, L, A)
             by_query[rows] = (some.transpose(2, 3) @ slopes).squeeze(2)
-            torch.sum(slopes.mul_(some), dim=1, out=by_key[rows])
+            if query.shape[1] == 1:  # a sum of one would write it once more
+                torch.mul(slopes.squeeze(1), some.squeeze(1), out=by_key[rows])
+            else:
+                torch.sum(slopes.mul_(some), dim=1, out=by_key[rows])
         scale = 4 * exact
         return by_key.mul_(scale).to(ctx.keys_dtype), None, by_query.mul_(scale).to(query.dtype), by_weight.to(weight.dtype)
 

@@ -6,12 +6,14 @@ and the C captions or beams of an image share them without a copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from soli.decoders.additive_attention import additive_scores, exponentials
+from soli.decoders.repeated_products import RepeatedLSTMCell, RepeatedProduct, repeated_linear
 from soli.glove import load_glove
 from soli.interfaces import SoliError
 
@@ -25,6 +27,15 @@ class LSTMState(NamedTuple):
     hidden: Tensor  # (N, C, H)
     cell: Tensor  # (N, C, H)
     attention: Tensor  # (N, C, L), of the last word
+
+
+class Products(NamedTuple):
+    """What each word multiplies with the same weights and features."""
+
+    query: Callable[[Tensor], Tensor]
+    gate: Callable[[Tensor], Tensor]
+    context: Callable[[Tensor], Tensor]  # attention (N, C, L) -> the features' weighted mean (N, C, D)
+    lstm: Callable[[Tensor, tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]
 
 
 class AttentionLSTM(nn.Module):
@@ -83,9 +94,10 @@ class AttentionLSTM(nn.Module):
         captions = tokens if tokens.dim() == 3 else tokens.unsqueeze(1)  # (N, C, T)
         state = self._start(features, captions.shape[1])
         words = self.embedding(captions)  # (N, C, T, embedding)
+        products = self._products(state, num_words=captions.shape[2])
         hidden, attention = [], []
         for position in range(captions.shape[2]):
-            state = self._advance(words[:, :, position], state)
+            state = self._advance(words[:, :, position], state, products)
             hidden.append(state.hidden)
             attention.append(state.attention)
         logits = self.output(self.dropout(torch.stack(hidden, dim=2)))  # (N, C, T, K)
@@ -103,7 +115,7 @@ class AttentionLSTM(nn.Module):
     def step(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """The last tokens (N,) or (N, C) -> logits of the next ones (N, [C,] K) and the new state."""
         rows = tokens if tokens.dim() == 2 else tokens.unsqueeze(1)
-        state = self._advance(self.embedding(rows), state)
+        state = self._advance(self.embedding(rows), state, self._products(state))
         logits = self.output(self.dropout(state.hidden))
         return (logits if tokens.dim() == 2 else logits.squeeze(1)), state
 
@@ -123,14 +135,26 @@ class AttentionLSTM(nn.Module):
         keys = self.key(features)
         return LSTMState(features, keys, exponentials(keys), hidden, cell, attention)
 
-    def _advance(self, words: Tensor, state: LSTMState) -> LSTMState:
+    def _products(self, state: LSTMState, num_words: int = 1) -> Products:
+        """Those of so many words. Where a CPU trains, gradients are one product for all words; on a GPU calls cost, not memory."""
+        if num_words == 1 or state.features.device.type != "cpu" or not torch.is_grad_enabled():
+            return Products(self.query, self.gate, lambda attention: attention @ state.features, self.lstm)
+        rows = state.hidden.shape[:2]
+        return Products(
+            repeated_linear(self.query.weight, None, rows, num_words),
+            repeated_linear(self.gate.weight, self.gate.bias, rows, num_words),
+            RepeatedProduct(state.features, rows, num_words),
+            RepeatedLSTMCell(self.lstm, rows.numel(), num_words),
+        )
+
+    def _advance(self, words: Tensor, state: LSTMState, products: Products) -> LSTMState:
         """One word further: words (N, C, embedding)."""
-        query = self.query(state.hidden)  # (N, C, A)
+        query = products.query(state.hidden)  # (N, C, A)
         scores = additive_scores(state.keys, state.key_exponentials, query, self.score.weight.squeeze(0))
         attention = scores.softmax(-1)  # (N, C, L)
-        context = self.gate(state.hidden).sigmoid() * (attention @ state.features)  # (N, C, D)
+        context = products.gate(state.hidden).sigmoid() * products.context(attention)  # (N, C, D)
         inputs = torch.cat([words, context], dim=-1).flatten(0, 1)
-        hidden, cell = self.lstm(inputs, (state.hidden.flatten(0, 1), state.cell.flatten(0, 1)))
+        hidden, cell = products.lstm(inputs, (state.hidden.flatten(0, 1), state.cell.flatten(0, 1)))
         shape = state.hidden.shape
         return state._replace(hidden=hidden.view(shape), cell=cell.view(shape), attention=attention)
 
