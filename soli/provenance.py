@@ -30,7 +30,7 @@ def machine(device: torch.device | None = None) -> dict[str, Any]:
 def code_commit(package: Path | None = None) -> dict[str, Any] | None:
     """`commit` (40 or 64 digits) of the checkout that the package's folder lies in, and `dirty`: whether it holds changes or new files.
 
-    None where the code is not in a checkout of its own (a wheel, an archive, also when these lie within somebody's repository), or git is not
+    None where the code is not in a checkout of its own (a wheel, an archive, also when these lie within another repository), or git is not
     there, or does not answer (a damaged repository, one of another user). `dirty` is None where only that is not known.
     """
     root = (package or Path(__file__).parent).resolve().parent

@@ -20,7 +20,7 @@ COVERS = {
 WORDS = {"names": "names or order of the photographs", "captions": "captions", "photographs": "content of the photographs"}
 
 
-def fingerprint(dataset: CaptionDataset, contents_of: Sequence[str] | None = None) -> dict[str, Any]:
+def data_fingerprint(dataset: CaptionDataset, contents_of: Sequence[str] | None = None) -> dict[str, Any]:
     """Of each split of `dataset` how many photographs it has and the digests that COVERS describes, ready for JSON.
 
     Photographs are read as wholes in splits of up to 1 GiB, of larger ones only the ends; `contents_of` names the splits whose photographs
@@ -31,7 +31,7 @@ def fingerprint(dataset: CaptionDataset, contents_of: Sequence[str] | None = Non
     return {"covers": COVERS, "splits": splits}
 
 
-def differences(recorded: Any, found: Mapping[str, Any]) -> list[str] | None:
+def data_differences(recorded: Any, found: Mapping[str, Any]) -> list[str] | None:
     """What differs between the fingerprint of a run and that of data, a phrase for each split; None without a fingerprint of the run.
 
     `recorded` may be anything that a damaged or older file holds. A split that only one of them has counts; what `found` did not look at
