@@ -23,6 +23,7 @@ from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
 from soli.matching import Matcher
 from soli.model import Captioner
+from soli.provenance import code_commit, machine
 from soli.training.checkpoint import load_checkpoint
 from soli.training.settings import EmbeddingSettings, GenerationSettings, JointSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
@@ -134,13 +135,14 @@ def check_new(folder: Path) -> None:
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
 
 
-def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, Any]) -> None:
+def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, Any], device: torch.device | None = None) -> None:
     """Starts a run folder. Raises SoliError when it already holds a run, which is left untouched, or cannot be written."""
     check_new(folder)
+    made_with = {**versions(), **machine(device), "code": code_commit()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
-        (folder / "versions.json").write_text(json.dumps(versions(), indent=2), encoding="utf-8")
+        (folder / "versions.json").write_text(json.dumps(made_with, indent=2), encoding="utf-8")
         tokenizer.save(folder / (TOKENIZER if isinstance(tokenizer, BytePairs) else VOCABULARY))
         OmegaConf.save(OmegaConf.create(config), folder / "config.partial", resolve=True)
         (folder / "config.partial").replace(folder / "config.yaml")  # last: a folder with a config is complete

@@ -13,7 +13,7 @@ import pytest
 SOLI = Path(__file__).parents[1] / "soli"
 
 # Imports go down this list, or stay within a layer; families import no other family. A part is a file or a folder of soli/.
-COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs", "jobs"}
+COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "runs", "provenance", "jobs"}
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "generation_options", "embedding", "matching", "feature_cache", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives"}

@@ -1,6 +1,7 @@
 """Photographs with captions: the readers, the toy data, the checks, and the batches that training iterates over."""
 
 from soli.datasets.batches import Batch, CaptionedImages, batches, collate, epoch_order, pad, unseen_batches
+from soli.datasets.fingerprint import data_differences, data_fingerprint
 from soli.datasets.flickr8k import Flickr8kDataset
 from soli.datasets.folder import FolderDataset
 from soli.datasets.images import check_photographs, read_photograph, upright_rgb
@@ -18,6 +19,8 @@ __all__ = [
     "batches",
     "check_photographs",
     "collate",
+    "data_differences",
+    "data_fingerprint",
     "epoch_order",
     "find_leaks",
     "pad",

@@ -25,6 +25,7 @@ from soli.tokenization import tokenize
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr")
 WORD_METRICS = (*METRICS, "SPICE")
+REMEMBERED = 16  # captions of a photograph: a ladder has ten conditions or so; a training would fill the memory with all that it ever made
 Row = Sequence[float]
 
 
@@ -36,7 +37,7 @@ def score_captions(hypotheses: Sequence[str], references: Sequence[Sequence[str]
 
 class CaptionScorer:
     """Scores sets of captions of the same photographs: the references are counted once, METEOR's process lives until `close`, and a caption
-    that a photograph had before is not looked at again.
+    that a photograph had in one of the last sets is not looked at again.
 
     `references`: the human captions of each photograph. `metrics`: some of BLEU, METEOR, ROUGE-L, CIDEr; BLEU stands for BLEU-1 to BLEU-4.
     Scores lie between 0 and 1, CIDEr between 0 and 10. CIDEr weighs words by how rare they are among the photographs scored; with a single
@@ -101,8 +102,11 @@ class CaptionScorer:
         }
         seen = self._seen.setdefault(metric, [{} for _ in captions])
         new = [index for index, caption in enumerate(captions) if caption not in seen[index]]
-        for index, row in zip(new, compute[metric](captions, new) if new else (), strict=True):
-            seen[index][captions[index]] = row
+        rows = dict(zip(new, compute[metric](captions, new) if new else (), strict=True))
+        for index, caption in enumerate(captions):
+            seen[index][caption] = rows[index] if index in rows else seen[index].pop(caption)  # the latest stands last
+            if len(seen[index]) > REMEMBERED:
+                del seen[index][next(iter(seen[index]))]
         return np.array([seen[index][caption] for index, caption in enumerate(captions)], dtype=np.float64)
 
     def _bleu(self, captions: list[str], new: list[int]) -> list[Row]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from soli.datasets import data_fingerprint
 from soli.evaluation import CaptionScorer
 from soli.evaluation.paper import CAUTION, beside_paper
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
@@ -30,6 +31,7 @@ from soli.jobs.retrieved_runs import (
     score_retrieval,
     tables_of_directions,
 )
+from soli.jobs.same_data import say_of_data
 from soli.jobs.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 from soli.jobs.several_runs import Runs, Several, output_folder
 from soli.runs import runtime_settings
@@ -57,6 +59,7 @@ def main(config: DictConfig) -> None:
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = Plan.of(folder, config)
     output = output_folder(config.output or plan.folder / "evaluation" / config.split)
+    _say_of_data(plan)
     _say_what_is_replaced(plan, output / "metrics.json")
     with _scorer(plan, metrics) as scorer:
         _check_any(scorer)
@@ -83,6 +86,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = RetrievalPlan.of(folder, config)
     output = output_folder(config.output or plan.folder / "evaluation" / config.split)
+    _say_of_data(plan)
     _say_what_is_replaced(plan, output / "retrieval.json")
     results = score_retrieval(plan, config, output).results
     print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
@@ -92,6 +96,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
     several = Several.of(runs, config, metrics)
+    _say_of_data(*several.plans.values())
     with _scorer(next(iter(several.plans.values())), metrics) as scorer:
         _check_any(scorer)
 
@@ -115,6 +120,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
 def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """As `_evaluate_several`."""
     several = Several.of(runs, config, metrics, RetrievalPlan)
+    _say_of_data(*several.plans.values())
 
     def score(plan: RetrievalPlan, found: RankedRun | None, here: Path) -> ScoredRun:
         return score_ranks(plan, found) if found else score_retrieval(plan, config, here)
@@ -136,6 +142,13 @@ def _check_any(scorer: CaptionScorer) -> None:
     """Raises SoliError when none of the metrics can be computed here."""
     if len(scorer.unavailable) == len(scorer.metrics):
         raise SoliError(f"There would be no score: {' '.join(scorer.unavailable.values())}")
+
+
+def _say_of_data(*plans: Plan) -> None:
+    """Of the photographs only those of the split that is evaluated are looked at."""
+    for plan in plans:
+        with contextlib.suppress(SoliError):  # photographs that cannot be read are all named later
+            say_of_data(plan.folder, data_fingerprint(plan.dataset, [plan.split]))
 
 
 def _say_what_is_replaced(plan: Plan, path: Path) -> None:

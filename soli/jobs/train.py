@@ -12,12 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from soli.configuration import build, find_target, job_overrides, override_dirname
-from soli.datasets import CaptionedImages, check_photographs, find_leaks
+from soli.datasets import CaptionedImages, check_photographs, data_fingerprint, find_leaks
 from soli.degradations import parse
 from soli.feature_cache import make_folder
 from soli.interfaces import CaptionDataset, SoliError
 from soli.jobs.announcing import announce, summary
 from soli.jobs.resuming import resumed_settings
+from soli.jobs.same_data import say_of_data
 from soli.jobs.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
 from soli.jobs.validating import validation
 from soli.model import Captioner
@@ -107,9 +108,13 @@ def main(config: DictConfig) -> None:
     validate = validation(model, dataset, settings, recipe)
     if recipe.features.cache is not None:
         make_folder(Path(recipe.features.cache))
+    if is_main:
+        described = data_fingerprint(dataset)
+        if resume or settings["init_from"] is not None:
+            say_of_data(folder if resume else settings["init_from"], described)
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
-        write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks})
+        write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
         announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
     model.to(device).to(memory_format=torch.channels_last)
     progress = train(model, data, recipe, folder, validate, resume, siamese, matching)

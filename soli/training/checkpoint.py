@@ -33,6 +33,7 @@ from soli.training.sharding import placed, whole
 from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+STATE = "state"  # the one entry of a checkpoint's metadata: safetensors writes several in an order of its own, another every time
 
 
 @dataclass
@@ -140,7 +141,7 @@ def save_checkpoint(
         return
     temporary = path.with_suffix(".partial")
     try:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress)), "settings": json.dumps(settings)})
+        save_file(tensors, temporary, metadata={STATE: json.dumps({"progress": asdict(progress), "settings": settings})})
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -243,8 +244,9 @@ def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], P
         raise SoliError(f"There is no checkpoint {path}. Has the run saved one yet? Its folder holds: {_listing(path.parent)}.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            progress, settings = Progress(**json.loads(metadata["progress"])), json.loads(metadata.get("settings", "null"))
+            entries = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            state = {"settings": None} | entries.get(STATE, entries)  # earlier versions had an entry for each
+            progress, settings = Progress(**state["progress"]), state["settings"]
             tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, progress, settings
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as reason:
