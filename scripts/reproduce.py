@@ -89,7 +89,7 @@ def _compare(
     plan: Plan, pair: Pair, rows: list[str] | tuple[str, ...], conditions: tuple[str, ...], more: list[str], output: Path | None = None
 ) -> Path:
     """soli.evaluate of the rows, the first of them what the others are compared with. Returns the folder of its comparison.json."""
-    runs = ",".join(f"'{row}':[{','.join(map(str, plan.runs(pair, row)))}]" for row in rows)
+    runs = ",".join(f"{row}:[{','.join(map(repr, map(str, plan.runs(pair, row))))}]" for row in rows)
     settings = [f"conditions=[{','.join(conditions)}]", "report=false", *plan.evaluated(pair), *more]
     run_command("evaluate", f"runs={{{runs}}}", *settings)
     return output or plan.out / pair.name / "comparison" / "test" / "_vs_".join(rows)
