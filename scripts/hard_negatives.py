@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +22,11 @@ from statistics import fmean, stdev
 
 from matplotlib import pyplot
 from omegaconf import OmegaConf
+from soli_commands import run_command, train
 
 import soli
 from soli.interfaces import SoliError
 from soli.runs import matches
-from soli.training.checkpoint import LAST, read_progress
 
 CHOICES = ("random", "vse", "vse_plus_plus", "ace", "cmns")
 
@@ -53,7 +52,7 @@ def main() -> None:
         raise SoliError("These settings match no photographs and captions: give variant=matching, or an experiment that has it.")
     jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(lambda job: train(*job, given), jobs))
+        list(pool.map(lambda job: _train(*job, given), jobs))
     curves = {_label(choice): read_curve(runs) for choice, runs in groups.items()}
     write_curves(curves, given.out)
     variants = ",".join(f"{_label(choice)}:[{','.join(map(str, runs))}]" for choice, runs in groups.items())
@@ -61,33 +60,12 @@ def main() -> None:
     run_command("evaluate", f"runs={{{variants}}}", "metrics=retrieval", conditions, f"output={given.out / 'test'}")
 
 
-def train(choice: str, seed: int, given: argparse.Namespace) -> None:
+def _train(choice: str, seed: int, given: argparse.Namespace) -> None:
     """One run, from where it is."""
-    folder = given.out / f"{_label(choice)}_{seed}"
-    if (folder / LAST).is_file() and read_progress(folder / LAST).finished:
-        print(f"{folder} is finished already", flush=True)
-        return
-    if (folder / "config.yaml").is_file():
-        run_command("train", f"resume={folder}", log=folder.with_suffix(".log"))
-        return
     name, _, settings = choice.partition(":")
     own = [f"matching.{setting}" for setting in settings.split(",") if setting]
-    threads = ["runtime.threads=1"] if given.jobs > 1 else []
-    overrides = [*given.overrides, f"matching={name}", *own, f"seed={seed}", f"run_dir={folder}", *threads]
-    run_command("train", *overrides, log=folder.with_suffix(".log"))
-
-
-def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
-    """A command of soli in a process of its own; with `log`, its output goes there. Raises SoliError where it fails."""
-    print(" ".join(["soli." + command, *overrides]), flush=True)
-    if log is None:
-        code = subprocess.run([sys.executable, "-m", f"soli.{command}", *overrides], check=False).returncode
-    else:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "a", encoding="utf-8") as file:
-            code = subprocess.run([sys.executable, "-m", f"soli.{command}", *overrides], stdout=file, stderr=file, check=False).returncode
-    if code:
-        raise SoliError(f"soli.{command} failed" + (f": see {log}." if log else "."))
+    overrides = [*given.overrides, f"matching={name}", *own, f"seed={seed}"]
+    train(given.out / f"{_label(choice)}_{seed}", overrides, threads=1 if given.jobs > 1 else None)
 
 
 def read_curve(runs: Sequence[Path]) -> dict[int, list[float]]:

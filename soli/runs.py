@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -166,11 +167,21 @@ def _version(package: str) -> str | None:
 
 
 def runtime_settings(config: Mapping[str, Any]) -> RuntimeSettings:
-    """The `runtime` section of a command, its number of threads in force. Raises SoliError for impossible values."""
+    """The `runtime` section of a command, its number of threads in force; says so on stderr when its precision is a slow one here.
+
+    Raises SoliError for impossible values.
+    """
     runtime = RuntimeSettings(**config["runtime"])
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
+    if runtime.precision == "bf16" and pick_device(runtime.device).type == "cpu" and imitates_bf16():
+        print("This processor imitates bf16, many times slower than fp32: runtime.precision=fp32 is quicker here.", file=sys.stderr)
     return runtime
+
+
+def imitates_bf16() -> bool:
+    """Whether this machine's processor is an x86 without AVX-512, where products in bf16 take about fifty times as long as in fp32."""
+    return platform.machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
 
 
 def pick_device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan
 from soli.jobs.scored_runs import ScoredRun, protocol_of
 
+DEGRADED = "mean of degraded"  # the mean over all conditions but the original, where there are several
 MAY_DIFFER = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # between runs of one variant
 
 
@@ -69,17 +71,17 @@ def compare_runs(groups: Mapping[str, Sequence[ScoredRun]]) -> dict[str, Any]:
     """Figures of comparison.json; the differences are those from the first variant.
 
     For each variant: `runs`, `scores` (by condition and score: mean, std and number of seeds), `ratio` of distances (as a score), `cost`
-    (means over runs), and `differences` (by condition and score: value, low, high, p).
+    (means over runs), and `differences` (by condition and score: value, low, high, p). The mean of degraded conditions stands among the
+    conditions.
     """
     first, *_ = groups.values()
     variants = {}
     for name, members in groups.items():
-        conditions = [row["condition"] for row in members[0].results["rows"]]
         variants[name] = {
             "runs": [str(scored.plan.folder) for scored in members],
             "scores": {
-                condition: {score: asdict(Spread.of(values)) for score, values in _values(members, condition).items()}
-                for condition in conditions
+                name: {score: asdict(Spread.of(values)) for score, values in _values(members, conditions).items()}
+                for name, conditions in _averaged(members[0]).items()
             },
             "ratio": _spread([(scored.results["embeddings"] or {}).get("ratio") for scored in members]),
             "cost": _mean_cost([scored.results["cost"] for scored in members]),
@@ -118,7 +120,7 @@ def cost_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]
     rows = []
     for name, variant in comparison["variants"].items():
         means = {condition: scores[score]["mean"] for condition, scores in variant["scores"].items()}
-        degraded = [value for condition, value in means.items() if condition != "original"]
+        degraded = [value for condition, value in means.items() if condition not in ("original", DEGRADED)]
         cost = variant["cost"]
         rows.append(
             {
@@ -137,9 +139,18 @@ def cost_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]
     return rows
 
 
-def _values(members: Sequence[ScoredRun], condition: str) -> dict[str, list[float]]:
-    scores = [scored.statistics[condition].scores() for scored in members]
-    return {name: [score[name] for score in scores] for name in scores[0] if all(name in score for score in scores)}
+def _averaged(scored: ScoredRun) -> dict[str, list[str]]:
+    """By the name of a row of the comparison, the conditions over which its scores are averaged."""
+    conditions = [row["condition"] for row in scored.results["rows"]]
+    degraded = [condition for condition in conditions if condition != "original"]
+    return {condition: [condition] for condition in conditions} | ({DEGRADED: degraded} if len(degraded) > 1 else {})
+
+
+def _values(members: Sequence[ScoredRun], conditions: Sequence[str]) -> dict[str, list[float]]:
+    """By score, every run's mean over the conditions; scores that some have not are left out."""
+    found = [[scored.statistics[condition].scores() for condition in conditions] for scored in members]
+    names = [name for name in found[0][0] if all(name in scores for of_run in found for scores in of_run)]
+    return {name: [fmean(scores[name] for scores in of_run) for of_run in found] for name in names}
 
 
 def _differences(name: str, members: Sequence[ScoredRun], first: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
@@ -147,9 +158,10 @@ def _differences(name: str, members: Sequence[ScoredRun], first: Sequence[Scored
     if len(members[0].plan.examples) < 2:
         return {}
     differences = {}
-    for condition in tqdm(members[0].statistics, desc=f"differences of {name}", unit="condition", dynamic_ncols=True):
-        found = compare([scored.statistics[condition] for scored in members], [scored.statistics[condition] for scored in first])
-        differences[condition] = {score: asdict(difference) for score, difference in found.items()}
+    bar = tqdm(_averaged(members[0]).items(), desc=f"differences of {name}", unit="condition", dynamic_ncols=True)
+    for row, conditions in bar:  # the mean over runs and conditions is one mean, as all have the same number
+        ours, theirs = ([scored.statistics[condition] for scored in runs for condition in conditions] for runs in (members, first))
+        differences[row] = {score: asdict(difference) for score, difference in compare(ours, theirs).items()}
     return differences
 
 

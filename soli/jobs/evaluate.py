@@ -78,7 +78,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     for sentence in results["unavailable"].values():
         print(sentence)
     if config.compare == "paper":
-        _print_paper({plan.folder.name: [scored]})
+        _print_paper(_beside_paper({plan.folder.name: [scored]}))
     report = ", report.html" if config.report else ""
     print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
 
@@ -106,6 +106,8 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
         variants = several.evaluated(find_captions, score)
         unavailable = list(scorer.unavailable.values())
     comparison = compare_runs(variants)
+    if config.compare == "paper":
+        comparison["paper"] = _beside_paper(variants)
     headline = comparison["headline"]
     tables = [comparison_rows(comparison, headline), cost_rows(comparison, headline)]
     _write_comparison(several.output / "comparison", comparison, tables)
@@ -113,7 +115,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
     for sentence in unavailable:
         print(sentence)
     if config.compare == "paper":
-        _print_paper(variants)
+        _print_paper(comparison["paper"])
     print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
 
 
@@ -163,12 +165,16 @@ def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
     return CaptionScorer([list(example.captions) for example in plan.examples], metrics=metrics)
 
 
-def _print_paper(variants: Mapping[str, Sequence[ScoredRun]]) -> None:
-    """The paper's figures and ours of the same kind, at the original, as means over seeds."""
+def _beside_paper(variants: Mapping[str, Sequence[ScoredRun]]) -> list[dict[str, Any]]:
+    """The paper's figures and ours of the same kind, at the original, as means over seeds: rows of a table."""
     ours = {}
     for name, members in variants.items():
         with _scorer(members[0].plan, ["charBLEU"]) as scorer:
             scores = [scorer.score(scored.captions["original"])["charBLEU-4"] for scored in members]
         ratios = [scored.results["embeddings"]["ratio"] for scored in members]
         ours[name] = {"charBLEU-4": fmean(scores), "ratio": None if None in ratios else fmean(ratios)}
-    print(f"{text_table(beside_paper(ours))}\n{CAUTION}")
+    return beside_paper(ours)
+
+
+def _print_paper(rows: Sequence[Mapping[str, Any]]) -> None:
+    print(f"{text_table(rows)}\n{CAUTION}")

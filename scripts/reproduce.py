@@ -1,0 +1,104 @@
+"""The paper's table and the sweeps around it, from trainings to tables, at a scale that fits the machine.
+
+    python scripts/reproduce.py scale=toy
+    python scripts/reproduce.py scale=cpu dataset.root=data/flickr8k resnet_att_lstm:encoder.weights=DEFAULT \\
+        resnet_att_lstm:decoder.glove=data/glove/glove.6B.50d.txt vit_gpt2:encoder.weights=<ViT-Tiny> --tables main weights
+
+For both pairs of encoder and decoder and every seed it trains a captioner on original photographs, and from it every row of the tables
+(scripts/reproduction/tables.yaml: baseline, aug, half, par, con; weights, augmentation, margin) for the same number of epochs. Then it
+evaluates all rows at the conditions of training, and at some that training did not see, and writes <results>/<pair>_<table>.md and .csv.
+Overrides of soli.train hold for all runs, `<pair>:<key>=<value>` for those of one pair. What is finished is neither trained nor captioned
+again, what was interrupted goes on: the same command once more only writes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from reproduction.plan import SCALES, Pair, Plan, Training
+from reproduction.tables import read, write_tables
+from soli_commands import is_finished, run_command, train
+
+from soli.interfaces import SoliError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help=f"scale={'|'.join(SCALES)}, and overrides of soli.train, before the options")
+    parser.add_argument("--out", type=Path, help="a folder for the runs; runs/reproduce_<scale> if not given")
+    parser.add_argument("--results", type=Path, help="a folder for the tables; <out>/results if not given")
+    parser.add_argument("--tables", nargs="+", default=["main"], help="of main, weights, augmentation, margin")
+    parser.add_argument("--pairs", nargs="+", help="resnet_att_lstm, vit_gpt2; both if not given")
+    parser.add_argument("--seeds", nargs="+", type=int, help="those of the scale if not given")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, on one thread each if there are several")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be trained")
+    given = parser.parse_args()
+    if given.jobs < 1:
+        raise SoliError(f"--jobs {given.jobs} must be at least 1.")
+    scales = [override.removeprefix("scale=") for override in given.overrides if override.startswith("scale=")]
+    if len(scales) != 1:
+        raise SoliError(f"Give one scale, scale={' or scale='.join(SCALES)}.")
+    overrides = [override for override in given.overrides if not override.startswith("scale=")]
+    out = given.out or Path("runs") / f"reproduce_{scales[0]}"
+    plan = Plan.of(scales[0], out, given.tables, given.pairs, given.seeds, overrides)
+    if given.dry_run:
+        for training in plan.trainings():
+            print("soli.train", *training.overrides, f"run_dir={training.folder}", "# finished" if is_finished(training.folder) else "")
+        return
+    train_all(plan.trainings(), given.jobs)
+    for pair in plan.pairs:
+        for table in plan.tables:
+            evaluate(plan, pair, table, given.results or out / "results")
+
+
+def train_all(trainings: list[Training], jobs: int) -> None:
+    """All of them, as many at a time as `jobs` says, none before the one that it starts from."""
+    threads = 1 if jobs > 1 else None
+    for ready in ([each for each in trainings if each.start is None], [each for each in trainings if each.start is not None]):
+        with ThreadPoolExecutor(jobs) as pool:
+            done = [pool.submit(train, training.folder, training.overrides, threads) for training in ready]
+            try:
+                for future in done:
+                    future.result()
+            except BaseException:  # those that wait are not begun
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def evaluate(plan: Plan, pair: Pair, table: str, results: Path) -> None:
+    """The comparisons of a table, and the table."""
+    rows = plan.tables[table]
+    seen = _compare(plan, pair, rows, plan.conditions, ["compare=paper"] if table == "main" else [])
+    unseen, controls = None, {}
+    if table == "main":
+        for control in plan.controls:
+            others = [row for row in rows if row not in (control, rows[0])]
+            controls[control] = read(_compare(plan, pair, [control, *others], plan.conditions, []))
+        output = plan.out / pair.name / "unseen"
+        unseen = read(_compare(plan, pair, rows, ("original", *plan.unseen), [f"output={output}", "cost=false"], output))
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{pair.name}_{table}.md"
+    write_tables(path, f"{pair.title}: {table} ({plan.scale} scale)", read(seen), unseen, controls)
+    print(f"The table is in {path}, all of its numbers in {path.with_suffix('.csv')}", flush=True)
+
+
+def _compare(
+    plan: Plan, pair: Pair, rows: list[str] | tuple[str, ...], conditions: tuple[str, ...], more: list[str], output: Path | None = None
+) -> Path:
+    """soli.evaluate of the rows, the first of them what the others are compared with. Returns the folder of its comparison.json."""
+    runs = ",".join(f"{row}:[{','.join(map(repr, map(str, plan.runs(pair, row))))}]" for row in rows)
+    settings = [f"conditions=[{','.join(conditions)}]", "report=false", *plan.evaluated(pair), *more]
+    run_command("evaluate", f"runs={{{runs}}}", *settings)
+    return output or plan.out / pair.name / "comparison" / "test" / "_vs_".join(rows)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SoliError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the same command goes on from here.")

@@ -1,0 +1,133 @@
+"""scripts/reproduce.py: what it trains, that it goes on from what is there, and that its tables say what the comparisons do."""
+
+import csv
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import soli
+from soli.interfaces import SoliError
+from tests.test_commands import SMALL, run  # noqa: F401 - a fixture
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+GLOVE = {
+    "toy": [],
+    "cpu": ["resnet_att_lstm:decoder.glove=glove.txt", "encoder.weights=weights"],
+    "gpu": ["resnet_att_lstm:decoder.glove=null"],
+}
+TINY = [override for override in SMALL if not override.startswith(("variant", "degradation"))]
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The script and its plan, which lie outside the package."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    before = set(sys.modules)
+    yield importlib.import_module("reproduce"), importlib.import_module("reproduction.plan")
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("reproduce", "reproduction", "soli_commands"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def reproduce(scripts, run, monkeypatch):  # noqa: F811
+    """Runs the script with the commands of soli in this process. Returns those that it ran."""
+    script, _ = scripts
+    commands = []
+
+    def run_command(command, *overrides, log=None):
+        commands.append((command, *overrides))
+        quick = ["metrics=[BLEU,CIDEr]", "cost=false"] if command == "evaluate" and "cost=false" not in overrides else []
+        answer = run(command, *overrides, "runtime.threads=1", *quick)
+        assert answer.code == 0, answer.err
+
+    monkeypatch.setattr(script, "run_command", run_command)
+    monkeypatch.setattr(sys.modules["soli_commands"], "run_command", run_command)
+
+    def call(*arguments):
+        commands.clear()
+        monkeypatch.setattr(sys, "argv", ["reproduce.py", *map(str, arguments)])
+        script.main()
+        return list(commands)
+
+    return call
+
+
+def test_the_papers_table_from_nothing_and_then_again_without_training(reproduce, tmp_path):
+    arguments = ["scale=toy", *TINY, "att_lstm:epochs=2", "--pairs", "att_lstm", "--seeds", "0", "--out", tmp_path]
+    commands = reproduce(*arguments)
+    assert [command for command, *_ in commands] == ["train"] * 6 + ["evaluate"] * 3
+    start, *rows = [overrides for command, *overrides in commands if command == "train"]
+    assert "experiment=toy" in start and not any(override.startswith("init_from") for override in start)
+    assert all(f"init_from={tmp_path / 'att_lstm' / 'start_0'}" in overrides for overrides in rows)
+
+    table = tmp_path / "results" / "att_lstm_main.md"
+    first = {path.name: path.read_bytes() for path in table.parent.iterdir()}
+    comparison = json.loads(next(tmp_path.glob("att_lstm/comparison/test/baseline_*/comparison.json")).read_text())
+    assert list(comparison["variants"]) == ["baseline", "aug", "half", "par", "con"]
+    text = table.read_text()
+    for about in comparison["variants"].values():
+        assert f"{about['scores']['original']['CIDEr']['mean']:.3f}" in text
+        assert f"{about['scores']['mean of degraded']['BLEU-4']['mean']:.3f}" in text
+    assert "R0.15S1" in text and "difference from aug" in text and "SOLI: ViT + GPT, par" in text and "charBLEU-4" in text
+    rows = list(csv.DictReader(table.with_suffix(".csv").open()))
+    par = [row for row in rows if (row["variant"], row["condition"], row["score"]) == ("par", "R0.1S50", "CIDEr")]
+    assert {row["against"] for row in par} == {"baseline", "aug"}
+    assert all(float(row["mean"]) == comparison["variants"]["par"]["scores"]["R0.1S50"]["CIDEr"]["mean"] for row in par)
+
+    again = reproduce(*arguments)
+    assert [command for command, *_ in again] == ["evaluate"] * 3
+    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == first
+
+
+@pytest.mark.parametrize("scale", ["toy", "cpu", "gpu"])
+def test_every_training_of_every_table_is_one_that_soli_would_begin(scripts, scale, tmp_path):
+    _, plan = scripts
+    tables = ["main", "weights", "augmentation", "margin"]
+    trainings = plan.Plan.of(scale, tmp_path, tables, seeds=[3], given=GLOVE[scale]).trainings()
+    for training in trainings:
+        config = soli.compose([*training.overrides, f"run_dir={training.folder}"])
+        assert config.seed == 3 and config.init_from == (None if training.start is None else str(training.start))
+    folders = [training.folder for training in trainings]
+    assert len(set(folders)) == len(folders) == 2 * (1 + 13)
+
+
+def test_overrides_of_a_pair_and_of_its_start(scripts, tmp_path):
+    _, plan = scripts
+    given = ["dataset.root=here", "resnet_att_lstm:encoder.weights=w", "vit_gpt2:encoder.weights=v"]
+    trainings = plan.Plan.of("cpu", tmp_path, seeds=[0], given=given).trainings()
+    weights = {
+        training.folder.relative_to(tmp_path).as_posix(): [each for each in training.overrides if each.startswith("encoder.weights=")]
+        for training in trainings
+    }
+    assert weights["resnet_att_lstm/start_0"] == ["encoder.weights=w"] and weights["resnet_att_lstm/par_0"] == []
+    assert weights["vit_gpt2/start_0"] == weights["vit_gpt2/par_0"] == ["encoder.weights=v"]
+    assert all("dataset.root=here" in training.overrides for training in trainings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give one scale, scale=cpu or scale=gpu or scale=toy"),
+        (["scale=gpus"], "did you mean gpu"),
+        (["scale=toy", "lstm:epochs=1"], "prefix of an override: lstm is unknown"),
+        (["scale=toy", "--tables", "weight"], "did you mean weights"),
+        (["scale=toy", "--seeds", "0", "0"], "each once"),
+        (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(reproduce, arguments, message, tmp_path):
+    with pytest.raises(SoliError, match=message):
+        reproduce(*arguments, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_fails_ends_the_script_with_a_sentence(tmp_path):
+    command = [sys.executable, SCRIPTS / "reproduce.py", "scale=toy", "optimizer.lr=-1", "--out", tmp_path, "--seeds", "0"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 1 and answer.stderr == f"error: soli.train failed: see the end of {tmp_path}/att_lstm/start_0.log.\n"
+    assert "optimizer.lr=-1" in (tmp_path / "att_lstm" / "start_0.log").read_text()
