@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-oldest.txt"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     (tmp_path / "python").write_text(PYTHON, encoding="utf-8")
     (tmp_path / "python").chmod(0o755)
@@ -72,6 +72,14 @@ def test_environment_follows_a_change(project: Path, changed: str) -> None:
     make_newer(project / changed)
     assert make(project, "install", "PYTHON=./python").returncode == 0
     assert installs(project) == 1
+
+
+def test_the_oldest_versions_have_an_environment_of_their_own(project: Path) -> None:
+    assert make(project, "test-oldest", "PYTHON=./python", "PROCESSES=0").returncode == 0
+    assert (project / ".venv-oldest").is_dir() and not (project / ".venv").exists()
+    calls = (project / "calls.txt").read_text(encoding="utf-8")
+    assert "--constraint constraints-oldest.txt" in calls and "--constraint constraints.txt" not in calls
+    assert "-m pytest" in calls.splitlines()[-1]
 
 
 def test_environment_of_another_python_is_replaced(project: Path) -> None:

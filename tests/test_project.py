@@ -119,13 +119,37 @@ def test_the_citation_names_the_paper_and_the_licence() -> None:
     assert citation["license"] == PROJECT["license"] and citation["keywords"] == PROJECT["keywords"]
 
 
-def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:
-    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+def pins(name: str) -> dict[str, str]:
+    """The versions in a file of constraints."""
+    lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def direct_dependencies() -> dict[str, list[Requirement]]:
+    """What pyproject.toml asks for, in all its extras, by name."""
     extras = [requirement for group in PROJECT["optional-dependencies"].values() for requirement in group]
-    requirements = {canonicalize_name(Requirement(text).name): Requirement(text) for text in [*PROJECT["dependencies"], *extras]}
-    assert set(pins) == set(requirements)
-    assert [name for name, pin in pins.items() if not requirements[name].specifier.contains(pin)] == []
+    found: dict[str, list[Requirement]] = {}
+    for text in [*PROJECT["dependencies"], *extras]:
+        found.setdefault(canonicalize_name(Requirement(text).name), []).append(Requirement(text))
+    return found
+
+
+def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:
+    tested, requirements = pins("constraints.txt"), direct_dependencies()
+    assert set(tested) == set(requirements)
+    assert [name for name, pin in tested.items() if not all(one.specifier.contains(pin) for one in requirements[name])] == []
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    bounds = {name: {str(one.specifier) for one in required} for name, required in direct_dependencies().items()}
+    assert {name: {f">={version}"} for name, version in pins("constraints-oldest.txt").items()} == bounds
+
+
+def test_every_direct_dependency_is_listed_with_its_licence() -> None:
+    section = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Dependencies")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([\w-]+)`[^|]*\| ([^|]+) \|", section, flags=re.MULTILINE))
+    assert set(rows) == set(direct_dependencies())
+    assert [name for name, licence in rows.items() if not licence.strip()] == []
 
 
 def test_every_imported_package_is_a_dependency() -> None:

@@ -125,15 +125,48 @@ def test_a_closed_process_is_gone():
 
 
 @needs_shell
-@pytest.mark.parametrize("end", ["", "raise KeyboardInterrupt", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize(
+    "end",
+    ["", "raise KeyboardInterrupt", "raise SystemExit(3)", "1 / 0", "os._exit(3)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 9)"],
+)
 def test_python_ends_at_once_and_takes_the_process_along(fake_java, end):
     fake_java("read line")  # as Java does, it stops when nobody can write to it any more
     program = f"import os, runpy\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\nprint(m.pid, flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while is_alive(int(done.stdout)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(int(done.stdout))
+
+
+LOADING = "print(m.pid, flush=True)\ninput()"
+BUSY = """
+m.statistics(['a dog'], [['a dog']])
+threading.Thread(target=lambda: m.statistics(['a dog runs on the grass'] * 100_000, [['two dogs run over green grass']] * 100_000)).start()
+time.sleep(0.1)
+print(m.pid, flush=True)
+"""
+
+
+@needs_java
+def test_java_does_not_outlive_a_python_that_is_killed_while_it_loads_or_works():
+    """It notices when it has loaded its tables, and when it has answered what it was asked last. The two are killed side by side."""
+    begin = f"import runpy, threading, time\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\n"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    parents = [subprocess.Popen([sys.executable, "-c", begin + state], **pipes) for state in (LOADING, BUSY)]
+    pids = []
+    for parent in parents:
+        pids.append(int(parent.stdout.readline()))
+        assert is_alive(pids[-1])
+        parent.kill()
+        parent.communicate()
+    deadline = time.monotonic() + 300
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = [pid for pid in pids if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
 
 
 @needs_shell

@@ -1,6 +1,10 @@
 """SPICE where its files are missing, and with a program in the place of Java."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,54 @@ def test_nothing_is_left_in_the_package(installed, tmp_path):
     installed(f"{ANSWER}1.0}}}}}} for c in captions], open(a[8], 'w'))")
     spice(["a dog", "men"], REFERENCES)
     assert sorted(path.name for path in Path(tmp_path).rglob("*")) == sorted([*before, "java"])
+
+
+def gone(pid, seconds=60):
+    """Whether a process ends in time; one that nobody has asked for its exit code has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        stat = Path(f"/proc/{pid}/stat")
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+SLEEPS = "import os, subprocess, time; open('{note}.new', 'w').write(f'{{os.getpid()}} {{subprocess.Popen([\"sleep\", \"600\"]).pid}}')\n"
+SLEEPS += "os.rename('{note}.new', '{note}'); time.sleep(600)"
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_program_does_not_outlive_us_however_we_end(installed, tmp_path, number):
+    note = tmp_path / "pids"
+    installed(SLEEPS.format(note=note))
+    program = f"import pathlib, runpy; spice = runpy.run_path({module.__file__!r})['spice']\n"
+    program += f"spice.__globals__['spice_folder'] = lambda: pathlib.Path({str(tmp_path)!r})\nspice(['a dog'], [['a dog']])"
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
+        while not note.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+@needs_proc
+def test_a_program_that_takes_too_long_is_ended_with_its_children(installed, tmp_path, monkeypatch):
+    note = tmp_path / "pids"
+    installed(SLEEPS.format(note=note))
+    plain = subprocess.Popen.communicate
+
+    def impatient(self, timeout):
+        while not note.exists():
+            time.sleep(0.02)
+        return plain(self, timeout=0.01)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", impatient)
+    with pytest.raises(SpiceUnavailable, match="TimeoutExpired"):
+        spice(["a dog"], REFERENCES[:1])
+    assert all(gone(int(pid)) for pid in note.read_text().split())
