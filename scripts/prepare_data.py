@@ -21,9 +21,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().with_suffix("")))
 
 from facts import DATASETS, Facts
-from placing import WORK, Placed, check_output, check_texts, choose, place, writing
+from placing import WORK, Manner, Placed, check_output, check_texts, choose, place, writing
 from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, look_at_file
 from reporting import next_command, show
+from shrinking import SMALLEST
 from verifying import Verdict, about_extras, verify
 
 from soli.datasets.archive_entries import kind_of, open_archive
@@ -37,7 +38,10 @@ def main() -> None:
     given = read_arguments()
     facts, out = DATASETS[given.dataset], given.out
     try:
-        verdict = check(facts, out, given.partial) if given.check else prepare(facts, given.sources, out, given.link, given.partial)
+        if given.check:
+            verdict = check(facts, out, given.partial)
+        else:
+            verdict = prepare(facts, given.sources, out, Manner(given.link, given.size), given.partial)
     except KeyboardInterrupt:
         print(f"\nStopped. What is whole is kept in {out}: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
@@ -57,6 +61,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("sources", nargs="*", type=Path, help="archives, folders and caption files; with --check, the folder to check")
     parser.add_argument("--out", type=Path, help="the folder that soli reads; data/<dataset> by default")
     parser.add_argument("--link", action="store_true", help="link to files of folders in place of copying them")
+    parser.add_argument("--size", type=int, help="make copies whose shorter side has so many pixels: for small disks")
     parser.add_argument("--check", action="store_true", help="only look at what is in --out; write nothing")
     parser.add_argument(
         "--partial", action="store_true", help="a part of the dataset is meant: other numbers than the published are no mistake"
@@ -80,9 +85,11 @@ def read_arguments() -> argparse.Namespace:
 def _checked(given: argparse.Namespace) -> argparse.Namespace:
     facts = DATASETS[given.dataset]
     given.sources = [source.expanduser() for source in given.sources]
+    if given.size is not None and (given.size < SMALLEST or given.link):
+        raise SoliError(f"--size {given.size} makes smaller copies: give at least {SMALLEST} pixels, and leave --link out.")
     if given.check:
-        if given.link or len(given.sources) > 1 or (given.sources and given.out):
-            raise SoliError("--check only looks at one folder: give it as --out, and neither --link nor other sources.")
+        if given.link or given.size is not None or len(given.sources) > 1 or (given.sources and given.out):
+            raise SoliError("--check only looks at one folder: give it as --out, and no other sources, --link or --size.")
         given.out = given.sources[0] if given.sources else given.out
     elif not given.sources:
         parts = "\n".join(f"  {name}: {where}" for name, where in facts.where.items())
@@ -100,13 +107,13 @@ def check(facts: Facts, out: Path, partial: bool) -> Verdict:
     return verify(out, look_below(out, facts), facts, partial)
 
 
-def prepare(facts: Facts, sources: list[Path], out: Path, link: bool, partial: bool) -> Verdict:
+def prepare(facts: Facts, sources: list[Path], out: Path, manner: Manner, partial: bool) -> Verdict:
     """Fills the folder, and verifies it. Raises SoliError for sources that are not of the dataset, before anything is placed."""
     check_output(out, facts, sources)
     check_sources(sources)
     was_there = out.exists()
     try:
-        found, placed = gather(facts, sources, out, link)
+        found, placed = gather(facts, sources, out, manner)
         extras = about_extras(found.extras)
     except SoliError:
         shutil.rmtree(out / WORK, ignore_errors=True)
@@ -131,17 +138,17 @@ def check_sources(sources: list[Path]) -> None:
                 pass
 
 
-def gather(facts: Facts, sources: list[Path], out: Path, link: bool) -> tuple[Found, Placed]:
+def gather(facts: Facts, sources: list[Path], out: Path, manner: Manner) -> tuple[Found, Placed]:
     """Puts what the sources have into the folder. An interruption leaves what was unpacked for the next time."""
     found = look_below(out, facts) if out.is_dir() else Found()
     found.archives.clear()  # that lie in the output folder count only where they are given
     for source in sources:
         add(source, facts, out, found)
-    photographs, texts = choose(found, facts)
+    photographs, texts = choose(found, facts, out, manner.size)
     check_texts(texts, facts)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    return found, place(photographs, texts, out, facts, link)
+    return found, place(photographs, texts, out, facts, manner)
 
 
 def look_below(folder: Path, facts: Facts) -> Found:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -332,7 +333,7 @@ def test_a_second_time_nothing_is_to_do(command, tmp_path):
     before = tree(tmp_path / "data")
     code, _ = command("flickr8k", mine, "--report", "report.json")
     assert code == 0 and {name: value[0] for name, value in tree(tmp_path / "data").items()} == {n: value[0] for n, value in before.items()}
-    assert json.loads((tmp_path / "report.json").read_text())["placed"] == {"moved": 0, "copied": 0, "linked": 0, "there": 12}
+    assert json.loads((tmp_path / "report.json").read_text())["placed"] == {"moved": 0, "copied": 0, "linked": 0, "shrunk": 0, "there": 12}
 
 
 def test_the_report_says_the_same_as_json(command, tmp_path):
@@ -341,7 +342,7 @@ def test_the_report_says_the_same_as_json(command, tmp_path):
     assert code == 0 and report["complete"] and report["missing"] == [] and report["next"] in said
     assert report["photographs"] == {"found": 8, "published": 8} and report["unreadable"] == 0
     assert report["splits"]["train"] == {"photographs": 4, "published": 4, "captions": 20, "published_captions": 20}
-    assert report["placed"] == {"moved": 12, "copied": 0, "linked": 0, "there": 0}
+    assert report["placed"] == {"moved": 12, "copied": 0, "linked": 0, "shrunk": 0, "there": 0}
     stray = "1 name of Flickr8k.token.txt without a file, in no split, left out; the first: 2258277193_586949ec62.jpg.1."
     assert stray in report["notes"] and stray in said and "Left alone: other files (3)." in said
 
@@ -377,6 +378,28 @@ def test_photographs_that_are_unreadable_missing_or_the_same_are_named(command, 
     del files[second]
     code, said = command("flickr8k", write_folder(tmp_path / "fewer", files), "--out", "prepared3")
     assert code == 1 and f"names 1 photograph (of 7) without a file in prepared3{os.sep}images; the first: {second}" in said
+
+
+@pytest.mark.parametrize("layout", [original, unpacked])
+def test_smaller_copies(command, tmp_path, monkeypatch, layout):
+    """The shorter side of 64 pixels; what is smaller, and what cannot be read, stays as it is."""
+    large = Miniature("flickr8k", EIGHT.names, side=400).photographs
+    last, broken = EIGHT.names[7], EIGHT.names[6]
+    monkeypatch.setattr(EIGHT, "photographs", {**large, last: EIGHT.photographs[last], broken: large[broken][:900]})
+    sources = layout(tmp_path)
+    code, said = command("flickr8k", *sources, "--size", "64", "--out", "prepared")
+    assert code == 1 and "1 of 8 photographs cannot be used" in said and broken in said
+    images = {path.name: path for path in (tmp_path / "prepared" / "images").iterdir()}
+    sizes = {name: Image.open(images[name]).size for name in EIGHT.names}
+    assert sizes == {**dict.fromkeys(EIGHT.names, (85, 64)), last: (12, 9), broken: (400, 300)}
+    pixels = np.asarray(Image.open(images[EIGHT.names[2]])).astype(int)
+    assert abs(pixels - np.array([40, 215, 90])).max() <= 3  # its colour
+    times = {name: path.stat().st_mtime_ns for name, path in images.items()}
+    write_folder(tmp_path / "mended", {broken: large[broken]})
+    images[broken].unlink()
+    code, said = command("flickr8k", tmp_path / "mended", "--size", "64", "--out", "prepared")
+    assert code == 0 and "dataset.reference_side=500 encoder" in said, said
+    assert [name for name, path in images.items() if path.stat().st_mtime_ns != times[name]] == [broken]
 
 
 def test_what_was_damaged_can_be_given_again(command, tmp_path):
@@ -460,6 +483,8 @@ def test_a_source_that_is_of_no_use_gets_a_sentence_and_leaves_nothing(command, 
         (["flickr8k", "--check"], "flickr8k is no folder: give the one to check"),
         (["flickr8k", "--check", "a", "b"], "--check only looks at one folder"),
         (["flickr8k", "--check", "--link"], "--check only looks at one folder"),
+        (["flickr8k", "a", "--size", "8"], "--size 8 makes smaller copies: give at least 32 pixels"),
+        (["flickr8k", "a", "--size", "64", "--link"], "leave --link out"),
         (["flickr8k", "a", "--report", "no/where.json"], "--report no/where.json would lie in a folder that does not exist"),
         (["flickr8k", "a", "--out", "strange"], "--out strange holds something else (diary.txt, holiday/)"),
         (["flickr8k", "a", "--out", "strange/diary.txt"], "diary.txt is a file: give a folder"),

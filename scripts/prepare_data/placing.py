@@ -14,6 +14,7 @@ from pathlib import Path
 
 from facts import Facts
 from recognising import PHOTOGRAPHS, Found, is_debris
+from shrinking import shrink
 from tqdm import tqdm
 
 from soli.datasets import check_photographs
@@ -29,12 +30,22 @@ SHOW_PROGRESS_FROM = 2000  # files
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How files of folders are placed: `link`ed rather than copied; or, with `size`, photographs (of archives, too) as copies whose shorter
+    side has so many pixels, where they are larger."""
+
+    link: bool = False
+    size: int | None = None
+
+
+@dataclass(frozen=True)
 class Placed:
     """How many files came where they belong, by how, and how many were there already."""
 
     moved: int = 0
     copied: int = 0
     linked: int = 0
+    shrunk: int = 0
     there: int = 0
 
 
@@ -59,7 +70,7 @@ def check_output(out: Path, facts: Facts, given: list[Path]) -> None:
         )
 
 
-def choose(found: Found, facts: Facts) -> tuple[dict[str, Path], dict[str, Path]]:
+def choose(found: Found, facts: Facts, out: Path, size: int | None = None) -> tuple[dict[str, Path], dict[str, Path]]:
     """Where each photograph and each kind of caption file is taken from, by its name in the prepared folder's image folder, or its kind.
 
     Raises:
@@ -73,6 +84,8 @@ def choose(found: Found, facts: Facts) -> tuple[dict[str, Path], dict[str, Path]
             found.ignored += 1
         else:
             photographs.setdefault(relative, []).extend(places)
+    if size is not None:  # what is in place is smaller than what it was made of
+        photographs = {name: places[:1] if _is_in_place(places[0], out) else places for name, places in photographs.items()}
     texts = {facts.files[kind]: places for kind, places in found.texts.items()}
     differing = [(name, *pair) for name, places in [*texts.items(), *photographs.items()] if (pair := _differing(places)) is not None]
     if differing:
@@ -141,7 +154,7 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, link: bool) -> Placed:
+def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, manner: Manner) -> Placed:
     """Photographs first, caption files last: as long as photographs are missing, no reader takes the folder for whole.
 
     Raises SoliError for a disk that is full, and for files that cannot be written or linked.
@@ -149,18 +162,17 @@ def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path,
     folder = next((out / name for name in facts.image_folders if (out / name).is_dir()), out / facts.image_folders[0])
     jobs = [(source, folder / name) for name, source in photographs.items()]
     for name, source in texts.items():
-        is_in_place = out in source.parents and not is_unpacked(source, out)  # perhaps in a folder of its own, where soli finds it, too
-        jobs.append((source, source if is_in_place else out / name))
+        jobs.append((source, source if _is_in_place(source, out) else out / name))
     open_jobs = [(source, target) for source, target in jobs if source != target]
-    _check_space(open_jobs, out, link)
-    counts = {"moved": 0, "copied": 0, "linked": 0, "there": len(jobs) - len(open_jobs)}
+    _check_space(open_jobs, out, manner)
+    counts = {"moved": 0, "copied": 0, "linked": 0, "shrunk": 0, "there": len(jobs) - len(open_jobs)}
     for source, target in tqdm(open_jobs, desc="placing", unit="", leave=False, disable=len(open_jobs) < SHOW_PROGRESS_FROM or None):
-        counts[_place(source, target, out, link)] += 1
+        counts[_place(source, target, out, manner)] += 1
     return Placed(**counts)
 
 
-def _check_space(jobs: list[tuple[Path, Path]], out: Path, link: bool) -> None:
-    copied = [source for source, _ in jobs if not link and not is_unpacked(source, out)]
+def _check_space(jobs: list[tuple[Path, Path]], out: Path, manner: Manner) -> None:
+    copied = [source for source, _ in jobs if manner == Manner() and not is_unpacked(source, out)]
     needed = sum(source.stat().st_size for source in copied)
     free = shutil.disk_usage(next(parent for parent in (out, *out.resolve().parents) if parent.is_dir())).free
     if copied and needed + SPARE_BYTES > free:
@@ -170,22 +182,30 @@ def _check_space(jobs: list[tuple[Path, Path]], out: Path, link: bool) -> None:
         )
 
 
-def _place(source: Path, target: Path, out: Path, link: bool) -> str:
+def _place(source: Path, target: Path, out: Path, manner: Manner) -> str:
     """Returns how."""
+    size = manner.size if target.name.lower().endswith(PHOTOGRAPHS) else None
     with writing(target, source):
         target.parent.mkdir(parents=True, exist_ok=True)
-        if is_unpacked(source, out):
+        if size is None and is_unpacked(source, out):
             os.replace(source, target)
             return "moved"
         (out / WORK).mkdir(exist_ok=True)
         partial = out / WORK / f"placing-{os.getpid()}"
         partial.unlink(missing_ok=True)
-        if link:
+        if size is not None:
+            shrink(source, partial, size)
+        elif manner.link:
             os.symlink(source.resolve(), partial)
         else:
             shutil.copyfile(source, partial)
         os.replace(partial, target)
-        return "linked" if link else "copied"
+        return "shrunk" if size is not None else "linked" if manner.link else "copied"
+
+
+def _is_in_place(source: Path, out: Path) -> bool:
+    """Perhaps in a folder of its own in `out`, where soli finds it, too."""
+    return out in source.parents and not is_unpacked(source, out)
 
 
 def is_unpacked(source: Path, out: Path) -> bool:
