@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from soli.disks import remedy, told
 from soli.interfaces import SoliError
 
 LOCK = "lock"
@@ -19,7 +20,7 @@ def reporting(path: Path) -> Iterator[None]:
         yield
     except OSError as reason:
         raise SoliError(
-            f"features.cache: {path} cannot be used ({reason.strerror or reason}). Give another folder, or free some space there; "
+            f"features.cache: {path} cannot be used ({told(reason)}). {remedy(reason)}, or give another folder; "
             "what is in it already is kept."
         ) from reason
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training after the step in hand, with a checkpoint; a second Ctrl-C ends it at once."""
+"""Ctrl-C and SIGTERM end a training after the step in hand, with a checkpoint; a second one ends it at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from types import FrameType
 
 
 class StopRequest:
-    """As a context manager: `requested` becomes the signal's name when one arrives. Outside the main thread it listens to nothing."""
+    """As a context manager: `requested` becomes the signal's name when one arrives. Outside the main thread it listens to nothing.
 
-    def __init__(self) -> None:
+    The second signal raises KeyboardInterrupt, which says with `advice` how to go on; further ones change nothing any more.
+    """
+
+    def __init__(self, advice: str = "what was saved last stays") -> None:
+        self.advice = advice
+        self.is_over = False
         self.requested: str | None = None
         self._previous: dict[int, object] = {}
 
@@ -24,6 +29,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
+        if self.is_over:
+            return
         if self.requested:
-            raise KeyboardInterrupt
+            self.is_over = True
+            raise KeyboardInterrupt(f"Stopped at once by a second signal; {self.advice}")
         self.requested = signal.Signals(number).name
