@@ -18,6 +18,7 @@ from typing import Any
 from fault_check.judging import complaints, damaged, differences, sentence
 from fault_check.trainings import DRAWING, SMALL, VARIANTS, Training, Warm, session
 
+WORKER = ("runtime.workers=1",)
 LINGERING = 30.0  # seconds in which what a training has started must end
 
 
@@ -54,6 +55,7 @@ class Laboratory:
         listing = self.folder / "modules"
         self._undisturbed("baseline", "first", {"list modules": str(listing)})
         self.warm.import_as(listing)
+        self.warm.compose(["resume=run"])
 
     def arguments(self, variant: str) -> list[str]:
         start = self.folder / "first" / "run"
@@ -61,6 +63,8 @@ class Laboratory:
 
     def reference(self, variant: str) -> Reference:
         if variant not in self.references:
+            for others in ((), WORKER):
+                self.warm.compose([*self.arguments(variant), *others])
             name = f"undisturbed {variant}"
             counts = self.folder / f"{name}.json"
             seconds = self._undisturbed(variant, name, {"count": str(counts)})

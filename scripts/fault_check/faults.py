@@ -10,12 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fault_check.cases import Case, mount, small_disk
+from fault_check.cases import WORKER, Case, mount, small_disk
 from fault_check.injections import PLACES
 from fault_check.trainings import LIMIT, ROOT, Training
 
 Fault = Callable[[Case], None]
-WORKER = ("runtime.workers=1",)
 ENDS = {0, 130}  # of a training that a signal asks to end: it was done already, or it stops
 GO_ON = "resume="
 
@@ -92,7 +91,7 @@ def frozen_then_killed(case: Case) -> None:
 
 
 def interrupt_amid_imports(case: Case) -> None:
-    """A process of its own, interrupted at the n-th module that it imports."""
+    """A process of its own, interrupted at the n-th module that it imports once soli has begun to."""
     number = int(3000 ** case.chance.uniform(0.0, 1.0))
     case.note(f"at module {number}")
     output = case.warm.folder / f"{case.home.name} imports"

@@ -1,19 +1,25 @@
 """The warm process: it has imported soli once, and forks a child for each training, which then begins in milliseconds.
 
 Lines of JSON come in and go out: a training to begin {"arguments", "folder", "output", "inject", "plant", "program"} is answered with its
-process id, {"modules": file} imports what that file names, and of a training that has ended its id and status are told.
+process id, {"modules": file} imports what that file names, {"compose": arguments} composes a command line's config, which children then
+need not (it takes longer than the training), and of a training that has ended its id and status are told.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import copy
+import gc
 import importlib
 import json
 import os
 import selectors
 import signal
 import sys
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +41,9 @@ def serve() -> dict[str, Any] | None:
                 if "modules" in request:
                     import_all(Path(request["modules"]))
                     tell(imported=True)
+                elif "compose" in request:
+                    compose(request["compose"])
+                    tell(composed=True)
                 elif child := os.fork():
                     waiting.add(child)
                     tell(started=child)
@@ -59,6 +68,34 @@ def import_all(listing: Path) -> None:
             importlib.import_module(name)
 
 
+def compose(arguments: list[str]) -> None:
+    """Has the config of a command line made, and remembered."""
+    from soli.configuration import command
+
+    sys.argv = ["soli-train", *arguments]
+    command("train", job="fault_check.nothing")()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # the children need not look through all that is here
+
+
+def remember_configs() -> None:
+    """A config that was composed before is given again; a child asks once."""
+    from soli.configuration.loading import CheckedLoader
+
+    load, known = CheckedLoader.load_configuration, {}
+
+    def remembered(self: Any, config_name: str, overrides: list[str], *others: Any, **named: Any) -> Any:
+        key = (config_name, *overrides)
+        if key in known:
+            return known[key]
+        config = load(self, config_name, overrides, *others, **named)
+        known[key] = copy.deepcopy(config)
+        return config
+
+    CheckedLoader.load_configuration = remembered
+
+
 def become(request: dict[str, Any]) -> None:
     """This child is now what the request asks for: a session, a folder, outputs and a command line of its own."""
     os.setsid()
@@ -75,6 +112,22 @@ def become(request: dict[str, Any]) -> None:
     install(request["inject"])
 
 
+def leave(action: Callable[[], object]) -> None:
+    """Ends the process with the action, as Python would, but for what it does last and longest: taking itself down."""
+    code = 0
+    try:
+        action()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -86,11 +139,9 @@ if __name__ == "__main__":
 
     tqdm.tqdm.monitor_interval = 0  # its thread would not live on in the children
     torch.set_num_threads(1)
+    remember_configs()
     tell(ready=True)
     request = serve()
     if request is not None:
         become(request)
-        if request["program"]:
-            exec(request["program"], {})
-        else:
-            main()
+        leave(main if not request["program"] else lambda: exec(request["program"], {}))

@@ -138,6 +138,11 @@ class Warm:
         self.process.stdin.write(json.dumps({"modules": str(listing)}).encode() + b"\n")
         self._wait_for("imported")
 
+    def compose(self, arguments: Sequence[str]) -> None:
+        """Makes a config once for all trainings with this command line."""
+        self.process.stdin.write(json.dumps({"compose": list(arguments)}).encode() + b"\n")
+        self._wait_for("composed")
+
     def is_over(self, training: Training) -> bool:
         """Whether the training has ended by now."""
         self._read(0.0)

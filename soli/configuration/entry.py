@@ -24,12 +24,14 @@ def command(config_name: str, job: str) -> Callable[[], None]:
     def run() -> None:
         with ending_at_once():
             console = importlib.import_module("soli.configuration.console")
-        code = INTERRUPTED
+        code, message = INTERRUPTED, ""
         try:
             code = console.run(config_name, job, sys.argv[1:])
         except KeyboardInterrupt as reason:
+            message = str(reason) or "Interrupted."
+        if message:  # where the interrupt struck is given up now, so that a bar of progress there has ended its line
             with _deaf():
-                print(str(reason) or "Interrupted.", file=sys.stderr)
+                print(message, file=sys.stderr)
         atexit.register(_ignore_interrupts)  # Python has little to do any more, and would answer with a traceback
         if code:
             sys.exit(code)

@@ -85,7 +85,8 @@ def _dead(stream: Iterator[Any]) -> str:
     codes = _codes(stream)
     names = [signal.Signals(-code).name for code in codes if code < 0 and -code in set(signal.Signals)]
     ended = f"by {names[0]}" if names else f"with exit code {codes[0]}" if codes else "unexpectedly"
-    advice = "Its memory may have run out: give fewer runtime.workers"
-    if "SIGBUS" in names:
-        advice = "Shared memory (/dev/shm) is full: give it more (docker run --shm-size), or runtime.workers=0"
+    advice = {
+        "SIGKILL": "The memory may have run out: give fewer runtime.workers",
+        "SIGBUS": "Shared memory (/dev/shm) may be full: give it more (docker run --shm-size), or runtime.workers=0",
+    }.get(names[0] if names else "", "runtime.workers=0 shows what happens there")
     return f"A process that decodes photographs (runtime.workers) was ended {ended}. {advice}."
