@@ -1,10 +1,11 @@
-"""Trainings of every variant under faults: kills, signals, full disks, lost photographs and workers, two on one folder. Exit code 1: one failed.
+"""Trainings of every variant under faults: kills, signals, full disks, lost photographs and workers, two on one folder.
 
 python scripts/fault_check.py [--minutes 12] [--seed 0] [--faults 0] [--only "full disk,SIGINT"] [--case N] [--json FILE]
 
 Each fault is done to a small training in a process of its own. It must go on to the end of an undisturbed one, bit for bit (weights,
 progress, log), or stop with one clear sentence and, once the cause is removed, go on to that end. As root, full and read-only disks are
 real ones in memory; elsewhere their errors are injected. The same seed does the same faults; when they strike depends on the clock too.
+The exit code is 1 when one has failed; a line then says how to repeat it.
 """
 
 from __future__ import annotations

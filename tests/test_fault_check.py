@@ -76,7 +76,7 @@ checkpoint.save_file = in_place
 """
 UNCUT = "from soli.training import logging\nlogging._drop_after = lambda *_: 0"
 FORGETFUL = "from soli.training import checkpoint\ncheckpoint._restore_optimizer = lambda *_: None"
-UNCAUGHT = "from soli.training import checkpoint\ncheckpoint.SafetensorError = KeyError"
+UNCAUGHT = "from soli.training import checkpoint\ncheckpoint.told = None"
 HELPLESS = "from soli.training import checkpoint\ncheckpoint.remedy = lambda _: 'Oh'"
 SILENT = "import sys\nfrom soli.configuration import console\nconsole._in_one_line = lambda action: 1"
 LEAKING = "import subprocess\nsubprocess.Popen(['sleep', '600'])"

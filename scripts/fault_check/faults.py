@@ -165,7 +165,8 @@ def spoilt(case: Case, how: str, said: str) -> None:
     victim = case.laboratory.pictures / case.chance.choice(pictures)
     others = case.chance.choice([(), WORKER])
     number = case.chance.randrange(case.reference.photographs_before, case.reference.photographs)
-    case.note(f"{victim.name} {how} when photograph {number} of {case.reference.photographs} is opened{', with a worker' if others else ''}")
+    with_worker = ", with a worker" if others else ""
+    case.note(f"{victim.name} {how} when photograph {number} of {case.reference.photographs} is opened{with_worker}")
     spoil = {"spoil": {"number": number, "how": how, "victim": str(victim)}}
     try:
         case.wait(case.begin(spoil, others), {0, 1}, (victim.name, said, GO_ON))

@@ -134,8 +134,9 @@ if __name__ == "__main__":
     import torch
     import tqdm
 
-    import soli.jobs.train
     from soli.train import main
+
+    importlib.import_module("soli.jobs.train")
 
     tqdm.tqdm.monitor_interval = 0  # its thread would not live on in the children
     torch.set_num_threads(1)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType
+
+REPEATED = 5.0  # seconds in which torchrun passes on to its processes what a cluster has sent to all of them
 
 
 class StopRequest:
     """As a context manager: `requested` becomes the signal's name when one arrives. Outside the main thread it listens to nothing.
 
-    The second signal raises KeyboardInterrupt, which says with `advice` how to go on; further ones change nothing any more.
+    A further signal raises KeyboardInterrupt, which says with `advice` how to go on; but not under torchrun soon after the first, when it
+    is the same request once more.
     """
 
     def __init__(self, advice: str = "what was saved last stays") -> None:
         self.advice = advice
-        self.is_over = False
         self.requested: str | None = None
+        self._since = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -29,9 +34,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.is_over:
-            return
-        if self.requested:
-            self.is_over = True
+        if self.requested is None:
+            self.requested, self._since = signal.Signals(number).name, time.monotonic()
+        elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() - self._since > REPEATED:
             raise KeyboardInterrupt(f"Stopped at once by a second signal; {self.advice}")
-        self.requested = signal.Signals(number).name

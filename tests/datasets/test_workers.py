@@ -1,4 +1,4 @@
-"""The processes that decode photographs: their death is told, their errors are told as they are, and none outlives its batches or its trainer."""
+"""Processes that decode photographs: their death is told, their errors as they are; none outlives its batches or its trainer."""
 
 import multiprocessing
 import os

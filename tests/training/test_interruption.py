@@ -1,19 +1,32 @@
-"""Signals during a training: the first is noted, the second ends it at once and says how to go on, others change nothing."""
+"""Signals during a training: the first is noted, the second ends it at once, unless torchrun has only passed on the first."""
 
 import os
 import signal
 
 import pytest
 
+from soli.training import interruption
 from soli.training.interruption import StopRequest
 
 
-def test_the_second_signal_ends_it_with_advice_and_the_third_is_nothing():
+def test_the_second_signal_ends_it_at_once_with_advice():
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest("continue with resume=runs/a") as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == "SIGTERM"
-        with pytest.raises(KeyboardInterrupt, match="at once by a second signal; continue with resume=runs/a"):
-            os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with pytest.raises(KeyboardInterrupt, match="at once by a second signal; continue with resume=runs/a"):
+                os.kill(os.getpid(), number)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_torchrun_passes_on_is_no_second_signal(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    times = iter([100.0, 101.0, 100.0 + interruption.REPEATED + 1])
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: next(times))
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
