@@ -374,9 +374,9 @@ def test_it_stops_after_the_batch_in_which_it_is_asked_to(tmp_path, model, data)
 
 def test_it_stops_while_it_waits_for_another_process(tmp_path):
     said, answers = [], iter([False, True])
-    with alone(tmp_path, said.append), pytest.raises(KeyboardInterrupt, match="Run the command again"):
-        with alone(tmp_path, said.append, is_stopped=lambda: next(answers)):
-            pass
+    waiting = alone(tmp_path, said.append, is_stopped=lambda: next(answers))
+    with alone(tmp_path, said.append), pytest.raises(KeyboardInterrupt, match="Run the command again"), waiting:
+        pass
     assert len(said) == 1 and "waiting for it" in said[0]
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 REPEATED = 5.0  # seconds in which torchrun passes on to its processes what a cluster has sent to all of them
@@ -23,6 +24,16 @@ class StopRequest:
         self.requested: str | None = None
         self._since = 0.0
         self._previous: dict[int, object] = {}
+
+    def stops(self, what: str) -> Callable[[], bool]:
+        """A question for work that keeps what it has done: it raises KeyboardInterrupt once a signal has arrived, else the answer is no."""
+
+        def is_stopped() -> bool:
+            if self.requested is not None:
+                raise KeyboardInterrupt(f"Stopped by {self.requested} {what}; {self.advice}")
+            return False
+
+        return is_stopped
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
