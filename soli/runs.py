@@ -19,6 +19,7 @@ from soli.byte_pairs import BytePairs
 from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.disks import remedy, told
 from soli.embedding import Embedding
 from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
@@ -149,7 +150,7 @@ def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, A
         (folder / "config.partial").replace(folder / "config.yaml")  # last: a folder with a config is complete
     except OSError as reason:
         raise SoliError(
-            f"The run folder {folder} cannot be written: {reason.strerror}. Free some space there, or give another run_dir."
+            f"The run folder {folder} cannot be written: {told(reason)}. {remedy(reason)}, or give another run_dir."
         ) from reason
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from soli.datasets import CaptionedImages, Flickr8kDataset
 from soli.degradations import Framing, parse
 from soli.feature_cache import FeatureCache, encoder_digest, rows
+from soli.feature_cache.disk import alone
 from soli.interfaces import SoliError
 from soli.model import evaluating
 from tests.training.small_runs import make_model, toy_data
@@ -355,7 +356,7 @@ def test_a_full_disk_says_where_and_what_to_do_and_keeps_what_is_there(tmp_path,
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(rows, "_write", full)
-    with pytest.raises(SoliError, match=r"GF500\+R0.5S1-matrix-own.rows cannot be used .*No space left on device.*free some space there"):
+    with pytest.raises(SoliError, match=r"GF500\+R0.5S1-matrix-own.rows cannot be used .*No space left on device.*Free some space there"):
         ensured(tmp_path / "full", model, data)
     monkeypatch.undo()
     cache, said = ensured(tmp_path / "full", model, data)
@@ -369,6 +370,14 @@ def test_it_stops_after_the_batch_in_which_it_is_asked_to(tmp_path, model, data)
     said = []
     FeatureCache(tmp_path / "stopped", model, batch_size=8, say=said.append).ensure(data, [parse("original")], progress=False)
     assert "8 of" in said[0]
+
+
+def test_it_stops_while_it_waits_for_another_process(tmp_path):
+    said, answers = [], iter([False, True])
+    waiting = alone(tmp_path, said.append, is_stopped=lambda: next(answers))
+    with alone(tmp_path, said.append), pytest.raises(KeyboardInterrupt, match="Run the command again"), waiting:
+        pass
+    assert len(said) == 1 and "waiting for it" in said[0]
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_users(tmp_path, model, data):

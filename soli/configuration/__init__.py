@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from soli.configuration.console import command
-from soli.configuration.jobs import job_overrides, override_dirname
-from soli.configuration.loading import compose
-from soli.configuration.targets import build, find_target
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from soli.configuration.entry import command
+
+if TYPE_CHECKING:
+    from soli.configuration.jobs import job_overrides, override_dirname
+    from soli.configuration.loading import compose
+    from soli.configuration.targets import build, find_target
 
 __all__ = ["build", "command", "compose", "find_target", "job_overrides", "override_dirname"]
+
+PLACES = {
+    "build": "targets",
+    "compose": "loading",
+    "find_target": "targets",
+    "job_overrides": "jobs",
+    "override_dirname": "jobs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """All but `command` is imported at first use: Hydra takes its time, in which Ctrl-C must find an answer."""
+    if name in PLACES:
+        return getattr(importlib.import_module(f"soli.configuration.{PLACES[name]}"), name)
+    raise AttributeError(f"module 'soli.configuration' has no attribute '{name}'")

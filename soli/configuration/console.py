@@ -1,9 +1,8 @@
-"""Turns the `main(config)` of a module into a console command: overrides, --multirun, --cfg, --help, and errors as one line."""
+"""What a command does with its overrides, --multirun, --cfg and --help: calls the `main(config)` of a module, errors as one line."""
 
 from __future__ import annotations
 
 import argparse
-import errno
 import functools
 import importlib
 import os
@@ -20,9 +19,11 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from soli.configuration.entry import ending_at_once
 from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
+from soli.disks import remedy_elsewhere
 from soli.interfaces import SoliError
 
 # Hydra writes nothing into the working folder and configures no logging. A user's own hydra.* overrides come later and win.
@@ -34,35 +35,14 @@ QUIET = (
     "hydra/hydra_logging=none",
 )
 
-REMEDIES = {
-    errno.ENOSPC: "Free some space, or choose a folder on another disk.",
-    errno.EDQUOT: "Free some space, or choose a folder on another disk.",
-    errno.EACCES: "Check its permissions, or choose another path.",
-    errno.EPERM: "Check its permissions, or choose another path.",
-    errno.EROFS: "Nothing can be written there: choose another path.",
-}
 
-
-def command(config_name: str, job: str) -> Callable[[], None]:
-    """A command that takes its overrides from the command line and calls `main(config)` of the module named `job`.
-
-    The module is imported when a job begins. A SoliError ends it as one line on stderr with exit code 1, Ctrl-C with 130; other exceptions
-    keep their traceback. Hydra writes nothing, changes no folder and configures no logging.
-    """
-
-    def run() -> None:
-        before = HydraConfig.instance().cfg
-        try:
-            code = _in_one_line(lambda: _run(config_name, job, sys.argv[1:]))
-        except KeyboardInterrupt as reason:
-            print(str(reason) or "Interrupted.", file=sys.stderr)
-            code = 130
-        finally:
-            HydraConfig.instance().cfg = before
-        if code:
-            sys.exit(code)
-
-    return run
+def run(config_name: str, job: str, arguments: Sequence[str]) -> int:
+    """The exit code; Hydra's state is afterwards as it was. Raises KeyboardInterrupt, and what is not the user's mistake."""
+    before = HydraConfig.instance().cfg
+    try:
+        return _in_one_line(lambda: _run(config_name, job, arguments))
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
@@ -117,7 +97,9 @@ def _work(config_name: str, job: str, config: DictConfig) -> int:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             print(f"Job {HydraConfig.get().job.num + 1}: {' '.join(job_overrides())}", flush=True)
         check_resolved(config, config_name)
-        importlib.import_module(job).main(config)
+        with ending_at_once():
+            module = importlib.import_module(job)
+        module.main(config)
         return 0
 
     return _in_one_line(checked)
@@ -133,10 +115,11 @@ def _in_one_line(action: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it must not fail at exit
         return 1
     except OSError as reason:
-        if reason.filename is None and reason.errno not in REMEDIES:
+        advice = remedy_elsewhere(reason)
+        if reason.filename is None and advice is None:
             raise
         where = f"{reason.filename}: " if reason.filename is not None else ""
-        message = f"{where}{reason.strerror or reason}. {REMEDIES.get(reason.errno or 0, 'Check the path.')}"
+        message = f"{where}{reason.strerror or reason}. {advice or 'Check the path.'}"
     sys.stdout.flush()
     print(f"error: {message}", file=sys.stderr, flush=True)
     return 1

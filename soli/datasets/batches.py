@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from soli.datasets.workers import follow_parent, items_of
 from soli.interfaces import CaptionDataset, Example, SoliError, Tokenizer
 
 
@@ -110,10 +111,10 @@ def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int =
 
     `pinned` photographs lie in page-locked memory, from which CUDA devices copy them while they compute.
     To resume, give what remains of the plan: nothing before it is decoded. The batches do not depend on the number of workers, and
-    the random state of PyTorch is left as it is.
+    the random state of PyTorch is left as it is. The workers have ended with the last batch, or when the iterator is closed.
 
     Raises:
-        SoliError: a photograph that cannot be read, or a negative number of workers.
+        SoliError: a photograph that cannot be read, a worker that was killed, or a negative number of workers.
     """
     if workers < 0:
         raise SoliError(f"runtime.workers is {workers}: give a number of processes from 0 on.")
@@ -127,8 +128,9 @@ def batches(data: CaptionedImages, plan: Sequence[Sequence[int]], workers: int =
         collate_fn=_unchanged,
         generator=torch.Generator(),
         pin_memory=pinned,
+        worker_init_fn=follow_parent,
     )
-    for indices, photographs in zip(plan, loader, strict=True):
+    for indices, photographs in zip(plan, items_of(loader, len(plan)), strict=True):
         if isinstance(photographs, SoliError):
             raise photographs
         tokens = pad([data.token_ids(index) for index in indices], data.tokenizer.pad_id)

@@ -79,6 +79,8 @@ class PhotographDataset:
         """The SHA-256 of the file's bytes. Raises SoliError for a file that cannot be read."""
         try:
             return hashlib.sha256(example.path.read_bytes()).hexdigest()
+        except FileNotFoundError as error:
+            raise SoliError(f"The photograph {example.path} does not exist.") from error
         except OSError as error:
             raise SoliError(f"The photograph {example.path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 

@@ -74,7 +74,7 @@ class FeatureCache:
         degradations = list(dict.fromkeys(degradations))
         if self._is_begun() and not self._missing(wanted, degradations, lambda _: None):
             return
-        with alone(self.folder, self.say):
+        with alone(self.folder, self.say, self.is_stopped):
             self._begin()
             for rows in self._rows.values():
                 rows.open()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from soli.disks import remedy, told
 from soli.interfaces import SoliError
 
 LOCK = "lock"
+PAUSE = 0.1  # seconds between two looks at whether another process is done
 
 
 @contextmanager
@@ -19,7 +22,7 @@ def reporting(path: Path) -> Iterator[None]:
         yield
     except OSError as reason:
         raise SoliError(
-            f"features.cache: {path} cannot be used ({reason.strerror or reason}). Give another folder, or free some space there; "
+            f"features.cache: {path} cannot be used ({told(reason)}). {remedy(reason)}, or give another folder; "
             "what is in it already is kept."
         ) from reason
 
@@ -31,9 +34,10 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def alone(folder: Path, say: Callable[[str], None], is_stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Makes the folder, and waits until no other process computes features in it. A process that dies gives up its lock.
 
+    `is_stopped` is asked while it waits whether to raise KeyboardInterrupt.
     Raises SoliError for a folder that cannot be made or locked, and on a system without such locks.
     """
     make_folder(folder)
@@ -41,17 +45,23 @@ def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock = open(folder / LOCK, "wb")  # noqa: SIM115 - the next line closes it
     with lock:
         with reporting(folder):
-            _lock(lock, folder, say)
+            _lock(lock, folder, say, is_stopped)
         yield
 
 
-def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None]) -> None:
+def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
     try:
         import fcntl  # Windows has none
     except ImportError as reason:
         raise SoliError("A feature cache needs a system that can lock files, which Windows cannot: leave features.cache out.") from reason
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say(f"Another process computes features in {folder}: waiting for it.")
-        fcntl.flock(file, fcntl.LOCK_EX)
+    has_said = False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not has_said:
+                say(f"Another process computes features in {folder}: waiting for it.")
+            has_said = True
+        if is_stopped():
+            raise KeyboardInterrupt(f"Stopped while another process computed features in {folder}. Run the command again.")
+        time.sleep(PAUSE)

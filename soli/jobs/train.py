@@ -33,6 +33,8 @@ from soli.runs import (
     write_run,
 )
 from soli.training.checkpoint import LAST, read_progress
+from soli.training.leftovers import check_last, remove_unfinished
+from soli.training.lock import RunLock
 from soli.training.loop import train
 from soli.training.matching import Matching, keys_of_matching
 from soli.training.preparing import check_steps, prepare_negatives
@@ -63,11 +65,16 @@ from soli.training.siamese import Siamese
 
 
 def main(config: DictConfig) -> None:
+    """Trains alone in the run folder: the first process of the training holds its lock until the end."""
+    with RunLock() as lock:
+        _main(config, lock)
+
+
+def _main(config: DictConfig, lock: RunLock) -> None:
     resume = config.resume is not None
     folder = Path(config.resume or config.run_dir or default_run_dir())
     settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
-    saved = resume and (folder / LAST).exists()
-    if saved and read_progress(folder / LAST).finished:
+    if resume and is_finished(folder):
         print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
         return
     if not resume:
@@ -90,6 +97,9 @@ def main(config: DictConfig) -> None:
     is_main = accelerator.is_main_process
     if not resume and is_main:
         check_new(folder)
+    if resume and is_main:
+        take_over(folder, lock)
+    saved = resume and (folder / LAST).exists()
 
     dataset = build_dataset(settings)
     check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
@@ -114,6 +124,7 @@ def main(config: DictConfig) -> None:
             say_of_data(folder if resume else settings["init_from"], described)
     if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
         leaks = find_leaks(dataset)
+        lock.take(folder)
         write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
         announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
     model.to(device).to(memory_format=torch.channels_last)
@@ -122,6 +133,20 @@ def main(config: DictConfig) -> None:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         retrieval = " metrics=retrieval" if recipe.validation.metric == "rsum" else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}{retrieval}")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run of this folder has come to its end."""
+    return (folder / LAST).exists() and read_progress(folder / LAST).finished
+
+
+def take_over(folder: Path, lock: RunLock) -> None:
+    """Locks a run that is resumed, and sees to what a killed training has left. Raises SoliError where that is not enough to go on."""
+    lock.take(folder)
+    check_last(folder)
+    remove_unfinished(folder)
+    if not (folder / LAST).exists():
+        print(f"No checkpoint was saved in {folder} yet: training begins at its start.")
 
 
 def _sees_at_random(settings: Any, recipe: Recipe) -> bool:

@@ -3,6 +3,7 @@
     config.yaml  vocabulary.json  data.json  versions.json    what the run was made of
     metrics.jsonl                                             a line per logged step and per validation
     last.safetensors                                          weights, optimizer state and progress: where to resume
+    lock                                                      while a training runs: the process that holds it (soli/training/lock.py)
     best.safetensors                                          the weights with the best validation score
 
 A checkpoint is one file, replaced in one step: a failed or killed save leaves the previous one as it was.
@@ -10,6 +11,7 @@ A checkpoint is one file, replaced in one step: a failed or killed save leaves t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -25,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from soli.datasets import CaptionedImages
+from soli.disks import remedy, told
 from soli.interfaces import SoliError
 from soli.model import Captioner
 from soli.training.matching import Matching
@@ -42,7 +45,7 @@ class Progress:
 
     `best_score` is the phase's. `distance_at_start` is how far the embeddings of different photographs lay apart when it began, and
     `compared_at_start` the same in the distance that the contrastive loss computes. `sums` adds up the figures of the epoch's steps,
-    `skipped` counts those that fp16's loss scale left out, and `scaler` is its state.
+    `skipped` counts those that fp16's loss scale left out, and `scaler` is its state. `num_logged` lines of the log are older than this.
     """
 
     phase: int = 0
@@ -57,6 +60,7 @@ class Progress:
     skipped: int = 0
     scaler: dict[str, float] = field(default_factory=dict)
     finished: bool = False
+    num_logged: int | None = None
 
     def count_step(self) -> None:
         """One step further."""
@@ -146,10 +150,12 @@ def save_checkpoint(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as reason:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that takes nothing may not give it back either
+            temporary.unlink(missing_ok=True)
         kept = "the previous one is untouched" if path.exists() else "there is no earlier one"
         raise SoliError(
-            f"The checkpoint {path} could not be written ({reason}); {kept}. Free some space or give another run_dir, then resume."
+            f"The checkpoint {path} could not be written ({told(reason)}); {kept}. "
+            f"{remedy(reason)}, then continue with resume={path.parent}."
         ) from reason
 
 

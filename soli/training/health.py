@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import nn
+
 from soli.interfaces import SoliError
 
 COLLAPSED = 0.1  # of the distance between different photographs at the start
@@ -22,7 +24,17 @@ def stop_unless_finite(figures: Mapping[str, float], step: int, last: Path, scal
         if not math.isfinite(value) and not (scaled and name == "gradient_norm"):
             kept = f"the last checkpoint is {last}" if last.exists() else "no checkpoint was saved yet"
             name = name.replace("_", " ")
-            raise SoliError(f"The {name} is {value} at step {step}: training stops; {kept}. Try a lower optimizer.lr or clip_norm.")
+            raise SoliError(
+                f"The {name} is {value} at step {step}: training stops; {kept}. Try a new run with a lower optimizer.lr or clip_norm."
+            )
+
+
+def check_reached(model: nn.Module, phase: str) -> None:
+    """Raises SoliError when the losses do not reach all parameters that are to train."""
+    missed = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    if missed:
+        advice = "Give a loss that does a weight above 0, or leave them out of train"
+        raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
 
 
 def collapse_warning(distance: float, at_start: float) -> str | None:

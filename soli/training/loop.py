@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, closing, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from soli.losses.contrastive import mean_distance
 from soli.model import Captioner, evaluating
 from soli.training import processes
 from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
+from soli.training.endings import advice, resumable, told_of
 from soli.training.figures import Figures
-from soli.training.health import stop_unless_finite
+from soli.training.health import check_reached, stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.logging import MetricsLog
 from soli.training.matching import Matching
@@ -37,6 +38,7 @@ from soli.training.schedule import (
     make_optimizer,
     parameter_groups,
     phase_settings,
+    set_rates,
     trains_encoder,
     with_epochs,
 )
@@ -78,10 +80,11 @@ def train(
     prepare_negatives(recipe, data, siamese, matching)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
-    log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, progress.step if resume else None)
-    with log, StopRequest() as stop:
+    known = (progress.step, progress.num_logged) if resume else (None, None)
+    log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, *known)
+    with log, StopRequest(advice(folder)) as stop, ExitStack() as streams:
         figures = Figures(lag=int(model.device.type == "cuda"))
-        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, progress, figures)
+        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, streams, progress, figures)
         first = progress.phase
         for number, (name, phase) in list(enumerate(recipe.phases.items()))[first:]:
             if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
@@ -103,6 +106,7 @@ class _Run:
     settings: Mapping[str, object]
     log: MetricsLog
     stop: StopRequest
+    streams: ExitStack  # of photographs; at the latest the end of the training closes them
     progress: Progress
     figures: Figures
     latest: dict[str, float] = field(default_factory=dict)  # figures that were read
@@ -128,6 +132,7 @@ class _Run:
         self.read_figures(everything=True)
         scaler = self.accelerator.scaler
         self.progress.scaler = scaler.state_dict() if scaler is not None else {}
+        self.progress.num_logged = self.log.keep()
         if self.takes_part:
             is_main = self.accelerator.is_main_process
             save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.companions, self.settings, is_main)
@@ -215,11 +220,12 @@ def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
             runtime.precision,
             workers=runtime.workers,
             say=tqdm.write,
-            is_stopped=lambda: run.stop.requested is not None,
+            is_stopped=run.stop.stops("while features were made, which are kept"),
         )
     views = PhaseViews.of(phase, recipe, data.dataset.reference_side, cache, trains)
     if cache is not None:
-        cache.ensure(data, views.cached)  # one process computes, the others wait for its lock
+        with resumable(run.folder):
+            cache.ensure(data, views.cached)  # one process computes, the others wait for its lock
         run.accelerator.wait_for_everyone()
     return views
 
@@ -241,13 +247,14 @@ def _train_epoch(
     plan = [part for share in shares for part in share.parts]
     pinned = model.device.type == "cuda"
     stream = batches(data, plan, recipe.runtime.workers, pinned) if views.sees_photographs else unseen_batches(data, plan, views.cache.key)
+    stream = run.streams.enter_context(closing(told_of(stream, run.folder)))
     first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
     num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
     num_images, started = 0, time.perf_counter()
 
     for share in shares:
-        rates = _set_rates(optimizer, learning_rate(settings, progress.step - first_step, num_steps))
+        rates = set_rates(optimizer, learning_rate(settings, progress.step - first_step, num_steps))
         optimizer.zero_grad(set_to_none=True)
         parts = [views.render(model, data, next(stream), recipe, progress.epoch) for _ in share.parts]
         losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.matching, run.anchor, views, share, parts)
@@ -271,7 +278,7 @@ def _train_epoch(
                 if loss.requires_grad:
                     accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
             totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
-        _check_reached(model, name)
+        check_reached(model, name)
         if run.is_divided:
             average_gradients(accelerator, model)
         norm = accelerator.clip_grad_norm_(model.parameters(), float("inf") if settings.clip_norm is None else settings.clip_norm)
@@ -297,7 +304,7 @@ def _train_epoch(
             bar.close()
             run.save()
             cause = run.stop.requested or "another process"
-            raise KeyboardInterrupt(f"Stopped by {cause} after step {progress.step}; continue with resume={run.folder}")
+            raise KeyboardInterrupt(f"Stopped by {cause} after step {progress.step}; {advice(run.folder)}")
         every = recipe.runtime.save_every_steps
         if every is not None and progress.step % every == 0 and progress.batch < len(steps):  # the end of an epoch has its own
             run.save()
@@ -306,7 +313,7 @@ def _train_epoch(
     bar.close()
     run.read_figures(everything=True)
     if progress.batch >= len(steps):
-        rates = _set_rates(optimizer, learning_rate(settings, progress.step - 1 - first_step, num_steps))  # of the last step
+        rates = set_rates(optimizer, learning_rate(settings, progress.step - 1 - first_step, num_steps))  # of the last step
         speed = num_images / (time.perf_counter() - started)
         run.log.write(
             progress.step, kind="epoch", phase=name, epoch=progress.epoch + 1, **progress.means(), **rates, images_per_second=speed
@@ -319,7 +326,7 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
     progress, metric = run.progress, run.recipe.validation.metric
     if run.takes_part:
         silence = nullcontext() if run.accelerator.is_main_process else redirect_stdout(io.StringIO())  # one process says it all
-        with evaluating(run.model), silence:
+        with evaluating(run.model), silence, resumable(run.folder):
             scores = dict(validate(progress.distance_at_start))
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
         run.say(
@@ -331,6 +338,7 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
         raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
     if progress.best_score is None or scores[metric] > progress.best_score:
         progress.best_score, progress.validations_without_gain = scores[metric], 0
+        progress.num_logged = run.log.num_lines
         if run.takes_part:
             save_checkpoint(run.folder / BEST, run.model, progress, writes=run.accelerator.is_main_process)
     else:
@@ -347,27 +355,13 @@ def _measure(run: _Run, name: str) -> None:
     progress, model, loss = run.progress, run.model, run.siamese.loss
     if progress.distance_at_start is None:
         photographs = run.data.first(NUM_MEASURED)
-        embeddings = model.embed((photographs.dataset.read_image(example) for example in photographs.examples), pooled=False)
+        images = told_of((photographs.dataset.read_image(example) for example in photographs.examples), run.folder)
+        embeddings = model.embed(images, pooled=False)
         progress.compared_at_start = mean_distance(embeddings)
         progress.distance_at_start = mean_distance(embeddings.mean(1) if embeddings.dim() == 3 else embeddings)
     loss.measure(progress.compared_at_start)
     margin = f"; the margin is {loss.unit:.4g}" if isinstance(loss, ContrastiveLoss) else ""
     run.say(f"{name}: different photographs lie {progress.compared_at_start:.4g} apart at the start{margin}")
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
-    """Sets the learning rate of every module to its factor times `rate`, and returns them for the log."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["factor"] * rate
-    return {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
-
-
-def _check_reached(model: nn.Module, phase: str) -> None:
-    """Raises SoliError when the losses do not reach all parameters that are to train."""
-    missed = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
-    if missed:
-        advice = "Give a loss that does a weight above 0, or leave them out of train"
-        raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
 
 
 def _figures(run: _Run, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, Tensor]:

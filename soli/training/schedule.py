@@ -191,3 +191,10 @@ def learning_rate(settings: OptimizerSettings, step: int, num_steps: int) -> flo
         return settings.lr
     progress = (step - settings.warmup_steps) / max(1, num_steps - settings.warmup_steps)
     return settings.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
+    """Sets the learning rate of every module to its factor times `rate`, and returns them for the log."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["factor"] * rate
+    return {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}

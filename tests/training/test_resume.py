@@ -160,3 +160,23 @@ def test_a_run_is_not_resumed_with_other_settings(data, whole, tmp_path):
     with pytest.raises(SoliError, match=r"dataset was captions \w+, is captions \w+"):
         run(make_recipe("par"), tmp_path / "run", make_model(data.tokenizer), data.first(19), resume=True)
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (folder / "last.safetensors").read_bytes()
+
+
+def test_a_run_killed_between_the_lines_of_its_checkpoints_step_and_the_next_save_logs_nothing_twice(data, whole, tmp_path, monkeypatch):
+    """Stopped at an epoch's last step, its checkpoint knows neither the epoch's line nor the validation's, which have the same step."""
+    folder, expected = whole("baseline", "shared")
+    with monkeypatch.context() as patches:
+        stop_at(patches, 3, signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt, match="after step 3"):
+            run(make_recipe("baseline"), tmp_path / "run", make_model(data.tokenizer), data)
+
+    def killed(_run):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(loop._Run, "save", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(make_recipe("baseline"), tmp_path / "run", make_model(data.tokenizer), data, resume=True)
+    assert len(logged(tmp_path / "run", "validation")) == 1
+    assert same(run(make_recipe("baseline"), tmp_path / "run", make_model(data.tokenizer), data, resume=True), expected)
+    assert logged(tmp_path / "run") == logged(folder)

@@ -1,0 +1,34 @@
+"""What a training says when it cannot go on for now: a photograph that is gone, a process that was killed. It may be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from soli.interfaces import SoliError
+
+Item = TypeVar("Item")
+
+
+def advice(folder: Path) -> str:
+    """How a training is continued."""
+    return f"continue with resume={folder}"
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """A SoliError on the way, whose cause lies outside the run, says also how to go on once it is mended."""
+    try:
+        yield
+    except SoliError as reason:
+        if "resume=" in str(reason):
+            raise
+        raise SoliError(f"{reason} Training stops, and the last checkpoint stays: mend this, then {advice(folder)}.") from reason
+
+
+def told_of(items: Iterator[Item], folder: Path) -> Iterator[Item]:
+    """The items; an error in making them is told as `resumable` does. Closing it closes them."""
+    with resumable(folder):
+        yield from items

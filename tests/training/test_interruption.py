@@ -1,0 +1,41 @@
+"""Signals during a training: the first is noted, the second ends it at once, unless torchrun has only passed on the first."""
+
+import os
+import signal
+
+import pytest
+
+from soli.training import interruption
+from soli.training.interruption import StopRequest
+
+
+def test_the_second_signal_ends_it_at_once_with_advice():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest("continue with resume=runs/a") as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with pytest.raises(KeyboardInterrupt, match="at once by a second signal; continue with resume=runs/a"):
+                os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_work_that_keeps_what_it_has_done_is_stopped_with_advice():
+    with StopRequest("continue with resume=runs/a") as stop:
+        is_stopped = stop.stops("while features were made")
+        assert not is_stopped()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt, match="Stopped by SIGTERM while features were made; continue with resume=runs/a"):
+            is_stopped()
+
+
+def test_what_torchrun_passes_on_is_no_second_signal(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    times = iter([100.0, 101.0, 100.0 + interruption.REPEATED + 1])
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: next(times))
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,30 @@
+"""What killed trainings leave: unfinished files go, and a run whose last checkpoint is gone is not silently trained anew."""
+
+import pytest
+from torch import nn
+
+from soli.interfaces import SoliError
+from soli.training.checkpoint import BEST, LAST, Progress, save_checkpoint
+from soli.training.leftovers import check_last, remove_unfinished
+
+
+def test_only_unfinished_files_are_removed(tmp_path):
+    for name in ("last.partial", "best.partial", "metrics.partial", "last.safetensors", "notes.txt"):
+        (tmp_path / name).write_text(name)
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.safetensors", "notes.txt"]
+
+
+@pytest.mark.parametrize("reached", [Progress(epoch=2, step=6), Progress(phase=1, step=4)])
+def test_a_last_checkpoint_that_was_there_once_is_missed(tmp_path, reached):
+    save_checkpoint(tmp_path / BEST, nn.Linear(2, 2), reached)
+    with pytest.raises(SoliError, match=rf"{LAST}.*missing.*step {reached.step}.*init_from="):
+        check_last(tmp_path)
+    save_checkpoint(tmp_path / LAST, nn.Linear(2, 2), reached)
+    check_last(tmp_path)
+
+
+def test_a_run_killed_before_its_first_save_begins_again(tmp_path):
+    check_last(tmp_path)
+    save_checkpoint(tmp_path / BEST, nn.Linear(2, 2), Progress(epoch=1, step=3))
+    check_last(tmp_path)
