@@ -18,6 +18,7 @@ from soli.byte_pairs import BytePairs
 from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.configuration.written import read_written
 from soli.embedding import Embedding
 from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
@@ -115,7 +116,7 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
         )
     path = folder / "config.yaml"
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        config = read_written(path)
         missing = [field.name for field in fields(TrainConfig) if not isinstance(config, dict) or field.name not in config]
         if set(missing) - set(ADDED):
             raise SoliError(f"there is no {', '.join(missing)}")

@@ -24,6 +24,7 @@ from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
 from soli.interfaces import SoliError
+from soli.printing import printable
 
 # Hydra writes nothing into the working folder and configures no logging. A user's own hydra.* overrides come later and win.
 QUIET = (
@@ -138,7 +139,7 @@ def _in_one_line(action: Callable[[], int]) -> int:
         where = f"{reason.filename}: " if reason.filename is not None else ""
         message = f"{where}{reason.strerror or reason}. {REMEDIES.get(reason.errno or 0, 'Check the path.')}"
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return 1
 
 

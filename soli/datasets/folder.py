@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +11,7 @@ from soli.datasets.flickr_text import read_rows
 from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import SPLITS, Record, find_file, find_root, read_text
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.jsonl")
 
@@ -98,9 +98,9 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
 def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
     """A line with `image` and `captions`. Raises SoliError for anything else."""
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SoliError(f"{path}, line {line}: the JSON is broken ({error.msg}); each line is an object of its own.") from error
+        row = parse_json(text)
+    except ValueError as error:
+        raise SoliError(f"{path}, line {line}: the JSON is broken ({getattr(error, 'msg', error)}); each line is an object of its own.") from error
     keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
     if not isinstance(row, dict) or "image" not in row or ("caption" in row) == ("captions" in row):
         raise SoliError(

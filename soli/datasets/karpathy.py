@@ -9,6 +9,7 @@ from pathlib import Path
 from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import SPLITS, Record, counted, find_file, find_root, read_text
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 
 FOLDERS = {
     "flickr8k": ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
@@ -53,11 +54,13 @@ class KarpathyDataset(PhotographDataset):
 def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[Record]:
     """The records of a JSON file of Karpathy's kind. Raises SoliError for broken JSON, missing keys and unknown splits."""
     try:
-        images = json.loads(read_text(path))["images"]
+        images = parse_json(read_text(path))["images"]
         records = [_record(image) for image in images]
     except json.JSONDecodeError as error:
         raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}).") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except SoliError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SoliError(
             f"{path} is no caption file of Karpathy's kind: it needs images with filename, split and sentences with raw."
         ) from error

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from soli.interfaces import SoliError
 
 SPLITS = ("train", "val", "test")
+LONGEST_CAPTION = 10_000  # characters: a hundred times a usual caption; a quote that does not close makes such
+LONGEST_NAME = 1_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def clean(records: Iterable[Record], source: Path, notices: list[str]) -> list[R
     kept, num_empty, bare = [], 0, []
     for record in records:
         _check_name(record.image, source)
+        _check_captions(record, source)
         captions = tuple(filter(None, (" ".join(caption.split()) for caption in record.captions)))
         num_empty += len(record.captions) - len(captions)
         if captions:
@@ -96,12 +99,27 @@ def counted(number: int, noun: str) -> str:
 
 
 def _check_name(name: str, source: Path) -> None:
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        raise SoliError(
+            f"{source} names the photograph {name[:60]!r}: names have at most {LONGEST_NAME:,} characters, and no control characters."
+        )
     if name.strip(".") and name[0] != "/" and not any(mark in name for mark in ("..", "\\", ":")):
         return  # nearly all names; the questions below are slow
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(name)
         if not path.name or path.is_absolute() or path.drive or path.root or ".." in path.parts:
             raise SoliError(f"{source} names the photograph {name!r}: names must be relative and stay inside the image folder.")
+
+
+def _check_captions(record: Record, source: Path) -> None:
+    for caption in record.captions:
+        if len(caption) > LONGEST_CAPTION:
+            raise SoliError(
+                f"{source} has a caption of {len(caption):,} characters for {record.image}, and {LONGEST_CAPTION:,} are the most: "
+                "is a quote not closed before it?"
+            )
+        if not caption.isascii() and any("\ud800" <= character <= "\udfff" for character in caption):
+            raise SoliError(f"{source} has half a character (\\ud800 to \\udfff) in a caption of {record.image}: write the whole one, or none.")
 
 
 def _check_repetitions(records: Sequence[Record], source: Path, notices: list[str]) -> None:

@@ -16,6 +16,7 @@ from soli.evaluation.presets import RETRIEVAL
 from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan
 from soli.jobs.scored_runs import ScoredRun, protocol_of
+from soli.printing import printable
 
 MAY_DIFFER = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # between runs of one variant
 
@@ -147,7 +148,7 @@ def _differences(name: str, members: Sequence[ScoredRun], first: Sequence[Scored
     if len(members[0].plan.examples) < 2:
         return {}
     differences = {}
-    for condition in tqdm(members[0].statistics, desc=f"differences of {name}", unit="condition", dynamic_ncols=True):
+    for condition in tqdm(members[0].statistics, desc=f"differences of {printable(name)}", unit="condition", dynamic_ncols=True):
         found = compare([scored.statistics[condition] for scored in members], [scored.statistics[condition] for scored in first])
         differences[condition] = {score: asdict(difference) for score, difference in found.items()}
     return differences

@@ -32,6 +32,7 @@ from soli.jobs.retrieved_runs import (
 )
 from soli.jobs.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 from soli.jobs.several_runs import Runs, Several, output_folder
+from soli.printing import printable
 from soli.runs import runtime_settings
 
 
@@ -77,7 +78,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     if config.compare == "paper":
         _print_paper({plan.folder.name: [scored]})
     report = ", report.html" if config.report else ""
-    print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
+    print(f"Protocol: {printable(results['protocol'])}\nThe tables{report}, the scores and the captions are in {output}")
 
 
 def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -86,7 +87,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     _say_what_is_replaced(plan, output / "retrieval.json")
     results = score_retrieval(plan, config, output).results
     print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
-    print(f"Protocol: {results['protocol']}\nThe tables, the scores and the ranks are in {output}")
+    print(f"Protocol: {printable(results['protocol'])}\nThe tables, the scores and the ranks are in {output}")
 
 
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -109,7 +110,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
         print(sentence)
     if config.compare == "paper":
         _print_paper(variants)
-    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
+    print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
 
 
 def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -122,7 +123,7 @@ def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
     comparison = compare_retrieval(several.evaluated(find_ranks, score))
     _write_comparison(several.output / "retrieval_comparison", comparison, [comparison_rows(comparison, name) for name in HEADLINES])
     several.say(runs)
-    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
+    print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
 
 
 def _write_comparison(path: Path, comparison: Mapping[str, Any], tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:
@@ -143,7 +144,7 @@ def _say_what_is_replaced(plan: Plan, path: Path) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         before = json.loads(path.read_text(encoding="utf-8"))
         if before["origin"] != plan.origin:
-            print(f"This replaces the evaluation in {path.parent} ({before['protocol']}); output=<folder> keeps it.")
+            print(f"This replaces the evaluation in {path.parent} ({printable(before['protocol'])}); output=<folder> keeps it.")
 
 
 def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:
