@@ -1,7 +1,7 @@
 """Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given.
 
-A stranger's folder may name code, kernels, adapters or other files. Of it only two things are read, and by soli itself: numbers and words of
-config.json that soli asks for, and tensors of safetensors files. transformers gets these, never the folder.
+A stranger's folder may name code, kernels, adapters or other files. Only two things of it are read, and by soli itself: the numbers and
+words of config.json that soli asks for, and the tensors of safetensors files. transformers gets these, never the folder.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def quietly() -> Iterator[None]:
 
 
 def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
-    """A config of transformers with these values, all of them numbers, flags or names. Raises SoliError for those that no model can have."""
+    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
     for name, value in sizes.items():
         limit = LARGEST["layers" if "layer" in name else "size"]
         is_size = name.startswith(("n_", "num_")) or name.endswith("_size")

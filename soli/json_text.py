@@ -8,7 +8,7 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The content of a JSON text. Raises ValueError (json.JSONDecodeError where a place is known) for what is none, or is nested too deep."""
+    """The content of a JSON text. Raises ValueError (JSONDecodeError where a place is known) for what is none, or is nested too deep."""
     try:
         return json.loads(text)
     except RecursionError as reason:

@@ -24,7 +24,7 @@ from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
 from soli.matching import Matcher
 from soli.model import Captioner
-from soli.training.checkpoint import load_checkpoint
+from soli.training.checkpoint import check_fits, load_checkpoint
 from soli.training.settings import EmbeddingSettings, GenerationSettings, JointSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
@@ -88,9 +88,12 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Capt
 
     Raises SoliError when the folder is no run, or its files are damaged or do not belong together.
     """
-    folder = Path(run)
-    captioner = build_captioner(read_config(folder), load_tokenizer(folder), new=False)
-    load_checkpoint(folder / f"{checkpoint}.safetensors", captioner)
+    folder, path = Path(run), Path(run) / f"{checkpoint}.safetensors"
+    config, tokenizer = read_config(folder), load_tokenizer(folder)
+    with torch.device("meta"):  # takes no memory
+        check_fits(path, build_captioner(config, tokenizer, new=False))
+    captioner = build_captioner(config, tokenizer, new=False)
+    load_checkpoint(path, captioner)
     return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()
 
 

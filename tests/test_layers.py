@@ -17,7 +17,7 @@ COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "generation_options", "embedding", "matching", "feature_cache", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives"}
-WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "spelling", "version"}
+WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "json_text", "printing", "spelling", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)
 
 VAGUE_MODULES = {"base", "common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from soli.datasets.flickr_text import read_rows
 from soli.datasets.photographs import PhotographDataset
-from soli.datasets.records import SPLITS, Record, find_file, find_root, read_text
+from soli.datasets.records import HALF, SPLITS, Record, find_file, find_root, read_text
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
 
@@ -100,7 +100,9 @@ def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
     try:
         row = parse_json(text)
     except ValueError as error:
-        raise SoliError(f"{path}, line {line}: the JSON is broken ({getattr(error, 'msg', error)}); each line is an object of its own.") from error
+        raise SoliError(
+            f"{path}, line {line}: the JSON is broken ({getattr(error, 'msg', error)}); each line is an object of its own."
+        ) from error
     keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
     if not isinstance(row, dict) or "image" not in row or ("caption" in row) == ("captions" in row):
         raise SoliError(
@@ -114,6 +116,8 @@ def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
 
 def _name(image: str, path: Path, line: int) -> str:
     """The name without "./", so that a photograph has one name only."""
+    if HALF.search(image):
+        raise SoliError(f"{path}, line {line}: the name of the photograph has half a character (\\ud800 to \\udfff).")
     if not image.strip():
         raise SoliError(f"{path}, line {line}: the name of the photograph is empty.")
     return str(PurePosixPath(image.strip()))

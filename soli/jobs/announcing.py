@@ -36,7 +36,8 @@ def announce(
 ) -> None:
     """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss."""
     sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
-    print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
+    words = "words" if isinstance(model.tokenizer, Vocabulary) else "tokens"
+    print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {words}")
     for notice in dataset.notices:
         print(f"  {printable(notice)}")
     unknown = _share_unknown(dataset, model)

@@ -15,9 +15,10 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,14 +26,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from soli.datasets import CaptionedImages
+from soli.hub import first_line
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 from soli.model import Captioner
+from soli.training.damage import belonging, check_progress, check_shapes
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
 from soli.training.sharding import placed, whole
 from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -180,9 +185,11 @@ def load_checkpoint(
     _put(path, _under("model.", tensors), model)
     for name, thing in (companions or {}).items():
         if state := _under(f"{name}.", tensors):
-            thing.load_state_dict(state)
+            with belonging(path, name):
+                thing.load_state_dict(state)
     if optimizer is not None:
-        _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
+        with belonging(path, "optimizer"):
+            _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
     return progress
 
 
@@ -205,19 +212,12 @@ def load_weights(path: Path, model: nn.Module, optional: Sequence[str] = ()) -> 
 
 def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
     expected = model.state_dict()
-    wrong = [
-        name
-        for name in expected.keys() | weights.keys()
-        if name not in expected or name not in weights or expected[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise SoliError(
-            f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config of its own run."
-        )
-    model.load_state_dict({name: placed(weight, expected[name]) for name, weight in weights.items()})
+    check_shapes(path, {name: tuple(weight.shape) for name, weight in weights.items()}, expected)
+    with belonging(path, "model"):
+        model.load_state_dict({name: placed(weight, expected[name]) for name, weight in weights.items()})
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _under(prefix: str, tensors: Mapping[str, Found]) -> dict[str, Found]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -237,18 +237,40 @@ def read_progress(path: Path) -> Progress:
     return _read(path, only_progress=True)[1]
 
 
+def check_fits(path: Path, model: nn.Module) -> None:
+    """Raises SoliError for a checkpoint of another architecture than that of `model`, which may lie on the device "meta".
+
+    No weights are read: a config that describes a giant is found out before there is memory taken for it.
+    """
+    with _opened(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    check_shapes(path, _under("model.", shapes), model.state_dict())
+
+
 def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], Progress, dict[str, Any] | None]:
     """The tensors, the progress, and the settings that it was written with."""
+    with _opened(path) as file:
+        metadata = file.metadata()
+        progress, settings = Progress(**parse_json(metadata["progress"])), parse_json(metadata.get("settings", "null"))
+        check_progress(progress)
+        if not isinstance(settings, dict | None):
+            raise TypeError("its settings are no object")
+        tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, progress, settings
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The safetensors file. Raises SoliError when it is missing, damaged, or found to be no checkpoint while it is open."""
     if not path.is_file():
         raise SoliError(f"There is no checkpoint {path}. Has the run saved one yet? Its folder holds: {_listing(path.parent)}.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            progress, settings = Progress(**json.loads(metadata["progress"])), json.loads(metadata.get("settings", "null"))
-            tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, progress, settings
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as reason:
-        raise SoliError(f"{path} is damaged or no checkpoint of soli ({reason}). Use another checkpoint of the run.") from reason
+            yield file
+    except (OSError, SafetensorError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as reason:
+        raise SoliError(
+            f"{path} is damaged or no checkpoint of soli ({first_line(reason)}). Use another checkpoint of the run."
+        ) from reason
 
 
 def _listing(folder: Path) -> str:
@@ -274,6 +296,8 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
                 for name, tensor in tensors.items()
                 if name.endswith(suffix) and "." not in name.removesuffix(suffix)
             }
+            if any(tensor.shape not in (parameter.shape, ()) for tensor in state.values()):
+                raise ValueError(f"{suffix[1:]} has another shape")
             if state:
                 optimizer.state[parameter] = {
                     key: value if key == "step" else placed(value.to(parameter.device), parameter) for key, value in state.items()
