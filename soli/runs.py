@@ -90,8 +90,12 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Capt
     """
     folder, path = Path(run), Path(run) / f"{checkpoint}.safetensors"
     config, tokenizer = read_config(folder), load_tokenizer(folder)
-    with torch.device("meta"):  # takes no memory
-        check_fits(path, build_captioner(config, tokenizer, new=False))
+    try:
+        with torch.device("meta"):  # takes no memory
+            described = build_captioner(config, tokenizer, new=False)
+    except Exception as reason:  # of torch or ours, for sizes that do not go together
+        raise SoliError(f"{folder / 'config.yaml'} describes a model that cannot be built: {first_line(reason)}") from reason
+    check_fits(path, described)
     captioner = build_captioner(config, tokenizer, new=False)
     load_checkpoint(path, captioner)
     return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()

@@ -227,9 +227,14 @@ def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Map
     absent = "absent"
     differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
     if differing:
-        shown = "; ".join(f"{key} was {written.get(key, absent)}, is {settings.get(key, absent)}" for key in differing[:5])
+        shown = "; ".join(f"{_short(key)} was {_short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def read_progress(path: Path) -> Progress:
