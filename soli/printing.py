@@ -13,6 +13,11 @@ def printable(text: object) -> str:
     return CODES.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
 
 
+def short(text: object, most: int = 200) -> str:
+    """The text, or its beginning."""
+    return str(text) if len(str(text)) <= most else f"{str(text)[:most]}..."
+
+
 def in_a_cell(text: object) -> str:
     """The same on one line, for tables."""
     return printable(" ".join(str(text).splitlines()).replace("\t", " "))

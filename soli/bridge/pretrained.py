@@ -16,6 +16,7 @@ from soli.encoders import ViTEncoder, vit
 from soli.hub import MODEL_FILES, TOKENIZER_FILES, fetch, read_config, read_tensors, with_tensors
 from soli.interfaces import SoliError
 from soli.model import Captioner
+from soli.printing import short
 
 KEY = "model.pretrained"
 
@@ -89,7 +90,7 @@ def _config(source: str) -> tuple[Path, dict[str, Any]]:
     kind = config.get("model_type")
     if kind != "vision-encoder-decoder" or not all(isinstance(config.get(part), dict) for part in ("encoder", "decoder")):
         raise SoliError(
-            f"{KEY}={source} is a {kind}, and a vision-encoder-decoder is needed, whole with a decoder. "
+            f"{KEY}={source} is a {short(kind)}, and a vision-encoder-decoder is needed, whole with a decoder. "
             "Weights of a ViT alone are for encoder.weights, those of a GPT-2 for decoder.weights."
         )
     return folder, config

@@ -12,6 +12,7 @@ from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import HALF, SPLITS, Record, find_file, find_root, read_text
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
+from soli.printing import short
 
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.jsonl")
 
@@ -103,7 +104,7 @@ def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
         raise SoliError(
             f"{path}, line {line}: the JSON is broken ({getattr(error, 'msg', error)}); each line is an object of its own."
         ) from error
-    keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+    keys = short(", ".join(row)) if isinstance(row, dict) else type(row).__name__
     if not isinstance(row, dict) or "image" not in row or ("caption" in row) == ("captions" in row):
         raise SoliError(
             f"{path}, line {line}: an object with image and either caption or captions is needed, this one has {keys or 'nothing'}."
@@ -125,5 +126,5 @@ def _name(image: str, path: Path, line: int) -> str:
 
 def _split(split: Any, path: Path, line: int) -> str:
     if split not in SPLITS:
-        raise SoliError(f"{path}, line {line}: the split is {split!r}; allowed are {', '.join(SPLITS)}.")
+        raise SoliError(f"{path}, line {line}: the split is {short(repr(split))}; allowed are {', '.join(SPLITS)}.")
     return split

@@ -10,6 +10,7 @@ from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import SPLITS, Record, counted, find_file, find_root, read_text
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
+from soli.printing import short
 
 FOLDERS = {
     "flickr8k": ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
@@ -66,7 +67,7 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
         ) from error
     unknown = Counter(record.split for record in records) - Counter({split: len(records) for split in (*SPLITS, "restval")})
     if unknown:
-        raise SoliError(f"{path} has the split {next(iter(unknown))!r}; allowed are {', '.join(SPLITS)} and restval.")
+        raise SoliError(f"{path} has the split {short(next(iter(unknown)))!r}; allowed are {', '.join(SPLITS)} and restval.")
     num_restval = sum(record.split == "restval" for record in records)
     if num_restval and restval:
         notices.append(f"{counted(num_restval, 'photograph')} of the split restval used for training.")
@@ -75,5 +76,9 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
 
 
 def _record(image: dict) -> Record:
+    """Raises KeyError, TypeError and AttributeError for what is missing or no text."""
     name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
-    return Record(name, image["split"], tuple(sentence["raw"] for sentence in image["sentences"]))
+    captions = tuple(sentence["raw"] for sentence in image["sentences"])
+    if not all(isinstance(text, str) for text in (image["filename"], image["split"], *captions)):
+        raise TypeError("filename, split and raw are texts")
+    return Record(name, image["split"], captions)

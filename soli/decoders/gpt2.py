@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
 from soli.interfaces import SoliError
+from soli.printing import short
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
 DETAILS = ("n_inner", "activation_function", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx")
@@ -251,7 +252,7 @@ def architecture_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     from transformers import GPT2Config  # slow to import
 
     if config.get("model_type") != "gpt2":
-        raise SoliError(f"{where} is a {config.get('model_type')}; only gpt2 is possible here.")
+        raise SoliError(f"{where} is a {short(config.get('model_type'))}; only gpt2 is possible here.")
     if not config.get("tie_word_embeddings", True):
         raise SoliError(f"{where} has an output layer of its own (tie_word_embeddings is false); that is not supported.")
     complete = make_config(GPT2Config, {key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS)}, where)

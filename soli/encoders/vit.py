@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
 from soli.interfaces import SoliError
 from soli.json_text import read_object
+from soli.printing import short
 
 FAMILIES = ("vit", "deit", "clip_vision_model")
 CLASS_TOKENS = {"vit": 1, "deit": 2, "clip_vision_model": 1}
@@ -77,7 +78,7 @@ class ViTEncoder(nn.Module):
         given = dict(settings["architecture"])
         family = given.get("model_type")
         if family not in FAMILIES:
-            raise SoliError(f"encoder.architecture.model_type={family} is not known; choose one of {', '.join(FAMILIES)}.")
+            raise SoliError(f"encoder.architecture.model_type={short(family)} is not known; choose one of {', '.join(FAMILIES)}.")
         unknown = [name for name in given if name not in ("model_type", *ARCHITECTURE, *DETAILS)]
         if unknown:
             raise SoliError(
@@ -137,7 +138,7 @@ def architecture_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What of a transformers config makes up the architecture, its defaults filled in. Raises SoliError for another family."""
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise SoliError(f"{where} is a {family}; allowed are {', '.join(FAMILIES)}.")
+        raise SoliError(f"{where} is a {short(family)}; allowed are {', '.join(FAMILIES)}.")
     complete = make_config(_classes(family)[0], {key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS)}, where)
     return {"model_type": family, **{name: getattr(complete, name) for name in (*ARCHITECTURE, *DETAILS) if hasattr(complete, name)}}
 

@@ -30,6 +30,7 @@ from soli.hub import first_line
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
 from soli.model import Captioner
+from soli.printing import short
 from soli.training.damage import belonging, check_progress, check_shapes
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
@@ -227,14 +228,9 @@ def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Map
     absent = "absent"
     differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
     if differing:
-        shown = "; ".join(f"{_short(key)} was {_short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
+        shown = "; ".join(f"{short(key)} was {short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def read_progress(path: Path) -> Progress:

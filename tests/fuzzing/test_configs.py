@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -12,18 +9,9 @@ from omegaconf import OmegaConf
 import soli
 from soli.configuration import compose
 from soli.datasets import ToyDataset
-from soli.runs import build_captioner, build_tokenizer
-from soli.training.checkpoint import Progress, save_checkpoint
 from tests.fuzzing.strategies import VALUES, altered, damaged, folder_with, fuzz, only_sentences
+from tests.small_run_files import small_run
 
-SMALL = (
-    "encoder.feature_dim=32",
-    "encoder.input_size=32",
-    "decoder.hidden_dim=8",
-    "decoder.attention_dim=8",
-    "decoder.embedding_dim=8",
-    "vocabulary.min_count=1",
-)
 KEYS = ["seed", "encoder", "encoder.weights", "optimizer.lr", "variant.phases.caption.losses.caption", "degradation.conditions", "run_dir"]
 KEYS += [
     "dataset.root",
@@ -57,19 +45,6 @@ VALUES_GIVEN = [
     "???",
 ]
 OVERRIDES = st.builds("{}={}".format, st.sampled_from(KEYS), st.sampled_from(VALUES_GIVEN) | st.text(max_size=8)) | st.text(max_size=15)
-
-
-@cache
-def small_run() -> dict[str, bytes]:
-    """The files of a run that has learnt nothing."""
-    config = OmegaConf.to_container(compose(SMALL), resolve=True)
-    tokenizer = build_tokenizer(config, ["a dog runs"])
-    with folder_with({}) as folder:
-        torch.manual_seed(0)
-        save_checkpoint(folder / "best.safetensors", build_captioner(config, tokenizer), Progress())
-        tokenizer.save(folder / "vocabulary.json")
-        OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def as_yaml(value: object) -> bytes:
