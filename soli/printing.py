@@ -21,3 +21,9 @@ def short(text: object, most: int = 200) -> str:
 def in_a_cell(text: object) -> str:
     """The same on one line, for tables."""
     return printable(" ".join(str(text).splitlines()).replace("\t", " "))
+
+
+def in_markdown(text: object) -> str:
+    """The same in Markdown: neither HTML nor a link, a picture, code or a further cell."""
+    escaped = in_a_cell(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\|`*\[\]!])", r"\\\1", escaped)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from soli.printing import in_a_cell, printable
+from soli.printing import in_a_cell, in_markdown, printable
 
 Row = Mapping[str, Any]
 PERCENT = ("drop",)  # columns with shares, shown in percent
@@ -33,7 +32,7 @@ def markdown_table(rows: Sequence[Row], note: str) -> str:
     columns, cells = _cells(rows)
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cells]
     note = in_a_cell(note).replace("`", "'")
-    return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines) + f"\n\n`{note}`\n"
+    return "\n".join("| " + " | ".join(map(in_markdown, line)) + " |" for line in lines) + f"\n\n`{note}`\n"
 
 
 def latex_table(rows: Sequence[Row], note: str) -> str:
@@ -76,13 +75,6 @@ def _cell(value: Any, percent: bool) -> str:
     if isinstance(value, tuple):
         return " to ".join(f"{end:+.3f}" for end in value)
     return f"{value:.3f}" if isinstance(value, float) else in_a_cell(value)
-
-
-def _markdown(text: str) -> str:
-    """Neither HTML nor a link, a code or a further cell."""
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, entity)
-    return re.sub(r"([\\|`*\[\]!])", r"\\\1", text)
 
 
 def _latex(text: str) -> str:

@@ -32,6 +32,7 @@ from soli.jobs.retrieved_runs import (
 )
 from soli.jobs.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 from soli.jobs.several_runs import Runs, Several, output_folder
+from soli.json_text import read_object
 from soli.printing import printable
 from soli.runs import runtime_settings
 
@@ -142,7 +143,7 @@ def _check_any(scorer: CaptionScorer) -> None:
 def _say_what_is_replaced(plan: Plan, path: Path) -> None:
     """An evaluation of something else at `path` is named; one that cannot be read is replaced without a word."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_object(path)
         if before["origin"] != plan.origin:
             print(f"This replaces the evaluation in {path.parent} ({printable(before['protocol'])}); output=<folder> keeps it.")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 
 
 class MetricsLog:
@@ -56,9 +57,9 @@ def _drop_after(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line)["step"] <= step:
                 kept.append(line)
-        except ValueError:
+        except (ValueError, LookupError, TypeError):
             break
     temporary = path.with_suffix(".partial")
     temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
