@@ -81,7 +81,7 @@ def test_damaged_bytes(content: bytes) -> None:
 
 
 @given(name=st.sampled_from(["progress", "settings"]), data=st.data())
-@fuzz(200)
+@fuzz(150)
 def test_progress_and_settings_of_other_types(name: str, data: st.DataObject) -> None:
     header, numbers = checkpoint()
     told = json.loads(header["__metadata__"][name])

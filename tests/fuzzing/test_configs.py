@@ -55,7 +55,7 @@ def as_yaml(value: object) -> bytes:
 
 
 @given(overrides=st.lists(OVERRIDES, min_size=1, max_size=2))
-@fuzz(40)
+@fuzz(30)
 def test_overrides(overrides: list[str]) -> None:
     with only_sentences():
         compose(overrides)
@@ -67,7 +67,7 @@ def test_the_undamaged_run_is_loaded() -> None:
 
 
 @given(data=st.data())
-@fuzz(60)
+@fuzz(50)
 def test_configs_of_runs_with_other_values(data: st.DataObject) -> None:
     config = OmegaConf.to_container(OmegaConf.create(small_run()["config.yaml"].decode()))
     part = data.draw(st.sampled_from(["encoder", "decoder", "embedding", "dataset", "variant", "generation", None]))
