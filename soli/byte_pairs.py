@@ -15,6 +15,7 @@ from soli.interfaces import SoliError
 from soli.tokenization import tokenize
 
 END = "<|endoftext|>"
+MOST_UNUSED = 10_000  # numbers without a token
 
 
 class BytePairs:
@@ -35,7 +36,14 @@ class BytePairs:
             size = backend.get_vocab_size()
             raise SoliError(f"The tokenizer of {size} tokens has no {END}: it is not GPT-2's. Give decoder.tokenizer its folder.")
         self.start_id = self.end_id = end
+        backend.no_padding()
+        backend.no_truncation()
         words = {index: word for word, index in backend.get_vocab().items()}
+        if max(words) >= 2 * len(words) + MOST_UNUSED:
+            raise SoliError(
+                f"The tokenizer has {len(words)} tokens, and numbers them up to {max(words)}: it is damaged. "
+                "Give decoder.tokenizer the folder of GPT-2's."
+            )
         self.words = tuple(words.get(index, "") for index in range(max(words) + 1))
 
     @classmethod

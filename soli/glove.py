@@ -9,6 +9,8 @@ from torch import Tensor
 
 from soli.interfaces import SoliError
 
+LARGEST = 1e6  # of a vector's numbers, which lie around 1
+
 
 def load_glove(
     path: str | Path, words: tuple[str, ...], width: int, key: str = "glove", width_key: str = "width", seed: int = 0
@@ -53,9 +55,12 @@ def _read(path: str | Path, wanted: dict[str, int], width: int, given: str, widt
 
 def _floats(numbers: list[str], given: str, number: int) -> list[float]:
     try:
-        return [float(text) for text in numbers]
+        vector = [float(text) for text in numbers]
+        if not all(abs(value) < LARGEST for value in vector):
+            raise ValueError(f"a vector holds {next(value for value in vector if not abs(value) < LARGEST)}")
+        return vector
     except ValueError as reason:
-        raise SoliError(f"{given} is broken in line {number}: {reason}. Download or unpack the file again.") from reason
+        raise SoliError(f"{given} is broken in line {number}: {str(reason)[:100]}. Download or unpack the file again.") from reason
 
 
 def _wrong_width(given: str, number: int, found: int, width: int, width_key: str) -> str:

@@ -1,17 +1,27 @@
-"""Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given."""
+"""Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given.
+
+A stranger's folder may name code, kernels, adapters or other files. Only two things of it are read, and by soli itself: the numbers and
+words of config.json that soli asks for, and the tensors of safetensors files. transformers gets these, never the folder.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soli.interfaces import SoliError
+from soli.json_text import read_object
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+ACTIVATIONS = ("hidden_act", "activation_function")
+LARGEST = {"size": 1 << 17, "layers": 1000}  # of one number in a config: ten times what any published model has
+MOST_NEW = 4  # times as many numbers as its file may a model have: cross-attention is new, for one
 MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json"]
 TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 
@@ -54,28 +64,92 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_weights(kind: Any, source: str, key: str, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """`kind.from_pretrained` on the safetensors of `source`, and its report of tensors that are missing or do not fit.
+def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
+    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
+    for name, value in sizes.items():
+        limit = LARGEST["layers" if "layer" in name else "size"]
+        is_size = name.startswith(("n_", "num_")) or name.endswith("_size")
+        if is_size and value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit):
+            raise SoliError(f"{where}: {name}={str(value)[:60]} must be a whole number from 1 to {limit}.")
+        if isinstance(value, list | dict) or (name in ACTIVATIONS and value not in _activations()):
+            raise SoliError(f"{where}: {name}={str(value)[:60]} is no value that a model can have.")
+    try:
+        return kind(**sizes)
+    except Exception as reason:  # of transformers' own checks
+        raise SoliError(f"{where}: {first_line(reason)}") from reason
+
+
+def make_model(kind: Any, config: Any, where: str, **options: Any) -> Any:
+    """A model of transformers with random weights. Raises SoliError for a config whose values do not go together."""
+    try:
+        return kind(config, **options)
+    except Exception as reason:
+        raise SoliError(f"{where}: {first_line(reason)}") from reason
+
+
+def load_weights(kind: Any, config: Any, source: str, key: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The model of transformers with the safetensors of `source`, and a report of the tensors that are missing or do not fit.
 
     Raises SoliError when they cannot be fetched or read; pickled weights are not read.
     """
-    folder = fetch(source, key, MODEL_FILES)
+    where = f"{key}={source}"
+    return with_tensors(kind, config, read_tensors(fetch(source, key, MODEL_FILES), where), where, **options)
+
+
+def with_tensors(kind: Any, config: Any, tensors: Mapping[str, Tensor], where: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The model with these tensors, under the names of today or of earlier versions of transformers, and its report of them.
+
+    Raises SoliError for a config that describes a far larger model than the tensors are, before any memory is taken.
+    """
+    import torch  # slow to import
+
+    with torch.device("meta"):
+        described = sum(parameter.numel() for parameter in make_model(kind, config, where, **options).parameters())
+    there = sum(tensor.numel() for tensor in tensors.values())
+    if described > MOST_NEW * there:
+        raise SoliError(f"{where} cannot be loaded: config.json describes {described} parameters, and the files hold {there}.")
+    report = {"output_loading_info": True, "ignore_mismatched_sizes": True, "dtype": torch.float32}
     try:
         with quietly():
-            return kind.from_pretrained(folder, output_loading_info=True, use_safetensors=True, **options)
+            return kind.from_pretrained(None, config=config, state_dict=dict(tensors), **report, **options)
     except Exception as reason:  # of the reader of the weights, none of them the user's language
-        raise SoliError(f"{key}={source} cannot be loaded: {first_line(reason)}") from reason
+        raise SoliError(f"{where} cannot be loaded: {first_line(reason)}") from reason
+
+
+def read_tensors(folder: Path, where: str) -> dict[str, Tensor]:
+    """The tensors of model.safetensors, or of its numbered parts. Raises SoliError when they are missing or damaged."""
+    whole = folder / "model.safetensors"
+    files = [whole] if whole.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
+    if not files:
+        raise SoliError(
+            f"{where} cannot be loaded: it has no model.safetensors, and pickled weights (pytorch_model.bin) are never read here. "
+            "Convert them where you trust them: from_pretrained(...).save_pretrained(<folder>)."
+        )
+    return {name: tensor for file in files for name, tensor in read_safetensors(file, where).items()}
+
+
+def read_safetensors(path: Path, where: str) -> dict[str, Tensor]:
+    """The tensors of one file. Raises SoliError when it is damaged or no such file."""
+    from safetensors.torch import load_file  # slow to import
+
+    try:
+        return load_file(path)
+    except Exception as reason:  # of safetensors, torch or the disk
+        raise SoliError(f"{where} cannot be loaded: {first_line(reason)}. Download or export it again.") from reason
 
 
 def read_config(folder: Path, key: str, source: str, hint: str = "") -> dict[str, Any]:
     """The config.json of a model, which the user gave as `key`=`source`. Raises SoliError, with `hint`, when it is missing or damaged."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("it is no object")
+        return read_object(folder / "config.json")
     except (OSError, ValueError) as reason:
         raise SoliError(f"{key}={source} has no readable config.json: give a folder that transformers has saved{hint}.") from reason
-    return config
+
+
+def _activations() -> Sequence[str]:
+    from transformers.activations import ACT2FN  # slow to import
+
+    return list(ACT2FN)
 
 
 def first_line(reason: Exception) -> str:

@@ -19,6 +19,7 @@ from soli.byte_pairs import BytePairs
 from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.configuration.written import read_written
 from soli.disks import remedy, told
 from soli.embedding import Embedding
 from soli.hub import first_line
@@ -26,7 +27,7 @@ from soli.interfaces import CaptionDataset, SoliError
 from soli.matching import Matcher
 from soli.model import Captioner
 from soli.provenance import code_commit, machine
-from soli.training.checkpoint import load_checkpoint
+from soli.training.checkpoint import check_fits, load_checkpoint
 from soli.training.settings import EmbeddingSettings, GenerationSettings, JointSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
@@ -90,9 +91,16 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Capt
 
     Raises SoliError when the folder is no run, or its files are damaged or do not belong together.
     """
-    folder = Path(run)
-    captioner = build_captioner(read_config(folder), load_tokenizer(folder), new=False)
-    load_checkpoint(folder / f"{checkpoint}.safetensors", captioner)
+    folder, path = Path(run), Path(run) / f"{checkpoint}.safetensors"
+    config, tokenizer = read_config(folder), load_tokenizer(folder)
+    try:
+        with torch.device("meta"):  # takes no memory
+            described = build_captioner(config, tokenizer, new=False)
+    except Exception as reason:  # of torch or ours, for sizes that do not go together
+        raise SoliError(f"{folder / 'config.yaml'} describes a model that cannot be built: {first_line(reason)}") from reason
+    check_fits(path, described)
+    captioner = build_captioner(config, tokenizer, new=False)
+    load_checkpoint(path, captioner)
     return captioner.to(pick_device(device)).to(memory_format=torch.channels_last).eval()
 
 
@@ -118,7 +126,7 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
         )
     path = folder / "config.yaml"
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        config = read_written(path)
         missing = [field.name for field in fields(TrainConfig) if not isinstance(config, dict) or field.name not in config]
         if set(missing) - set(ADDED):
             raise SoliError(f"there is no {', '.join(missing)}")

@@ -56,7 +56,7 @@ JOINED = f"{HYPHENS}(?:/{UNIT}{HYPHENS}){{0,2}}"
 RULES = {
     "plain": f"{LETTER}+(?=\\s|$)",  # most words: found at once
     "tag": "</?[a-z!][^<>'/\"]*/?>",
-    "address": '(?:https?://|www\\.)[^\\s<>"()]*[^\\s<>"(),.;:!?\']|[\\w.+-]+@[\\w-]+(?:\\.[\\w-]+)*|@[a-z_]\\w*|#[a-z]+',
+    "address": '(?:https?://|www\\.)[^\\s<>"()]*[^\\s<>"(),.;:!?\']|[\\w.+-]{1,64}@[\\w-]+(?:\\.[\\w-]+)*|@[a-z_]\\w*|#[a-z]+',
     "symbol": "&(?:amp|lt|gt|quot|apos|nbsp|#\\d+);",
     "bracket": "-[lr][rsc]b-",
     "smiley": "[<>]?[:;=][-o*']?(?:[][(){}@|\\\\]|[dpo](?![a-z]))|\\^_\\^",

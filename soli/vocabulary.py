@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 from soli.tokenization import tokenize
 
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
@@ -70,7 +71,7 @@ class Vocabulary:
     def load(cls, path: Path) -> Vocabulary:
         """Raises SoliError when the file is not a list of words."""
         try:
-            words = json.loads(path.read_text(encoding="utf-8"))
+            words = parse_json(path.read_bytes())
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("it is not a list of words")
         except ValueError as reason:

@@ -17,7 +17,7 @@ COMMANDS = {"soli", "train", "evaluate", "caption", "export", "configuration", "
 VERBS = {"training", "evaluation"}
 COMPOSITION = {"model", "generation", "generation_options", "embedding", "matching", "feature_cache", "bridge"}
 FAMILIES = {"datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives"}
-WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "spelling", "disks", "version"}
+WORDS = {"interfaces", "vocabulary", "byte_pairs", "glove", "hub", "tokenization", "json_text", "printing", "spelling", "disks", "version"}
 LAYERS = (COMMANDS, VERBS, COMPOSITION, FAMILIES, WORDS)
 
 VAGUE_MODULES = {"base", "common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}
@@ -116,10 +116,33 @@ def keeps_no_global_state(source: Source) -> Iterator[str]:
 
 
 def unpickles_nothing(source: Source) -> Iterator[str]:
-    yield from (f"imports {module}" for module in imported(source.tree) if module in {"pickle", "dill", "joblib", "shelve"})
+    """Neither by itself, nor by what torch, numpy and transformers do with a path that they are given."""
+    yield from (f"imports {module}" for module in imported(source.tree) if module.split(".")[0].lstrip("_") in UNPICKLERS)
     for call in (node for node in ast.walk(source.tree) if isinstance(node, ast.Call)):
-        if ast.unparse(call.func) == "torch.load" and "weights_only=True" not in map(ast.unparse, call.keywords):
-            yield f"line {call.lineno} calls torch.load without weights_only=True"
+        function, keywords = ast.unparse(call.func), list(map(ast.unparse, call.keywords))
+        place, name = f"line {call.lineno} calls {function}", function.rpartition(".")[2]
+        if function == "torch.load" and "weights_only=True" not in keywords:
+            yield f"{place} without weights_only=True"
+        if name in ("load_state_dict_from_url", "get_state_dict", "load_serialized") or function in ("torch.hub.load", "hub.load"):
+            yield f"{place}, which unpickles what it downloads"
+        if any(keyword.startswith("allow_pickle=") and keyword != "allow_pickle=False" for keyword in keywords):
+            yield f"{place} with allow_pickle"
+        if name == "from_pretrained" and (not call.args or ast.unparse(call.args[0]) != "None"):
+            yield f"{place} on a folder: give it a config and tensors that soli has read"
+
+
+def runs_no_text(source: Source) -> Iterator[str]:
+    """No text, of a file or a user, is run as a program."""
+    for call in (node for node in ast.walk(source.tree) if isinstance(node, ast.Call)):
+        function, keywords = ast.unparse(call.func), list(map(ast.unparse, call.keywords))
+        name = function.rpartition(".")[2]
+        if function in ("eval", "exec", "compile", "__import__", "os.system", "os.popen") or function.startswith("os.exec"):
+            yield f"line {call.lineno} calls {function}"
+        if function.split(".")[0] == "yaml" and (name.endswith("load") or name.endswith("load_all")) and not name.startswith("safe_"):
+            yield f"line {call.lineno} calls {function}: yaml.safe_load makes no objects"
+        for keyword in ("shell", "trust_remote_code"):
+            if any(given.startswith(f"{keyword}=") and given != f"{keyword}=False" for given in keywords):
+                yield f"line {call.lineno} calls {function} with {keyword}"
 
 
 def leaves_the_device_to_the_caller(source: Source) -> Iterator[str]:
@@ -128,6 +151,7 @@ def leaves_the_device_to_the_caller(source: Source) -> Iterator[str]:
             yield f"line {call.lineno} calls .cuda(): use .to(device)"
 
 
+UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle", "pickletools"}
 Rule = Callable[[Source], Iterator[str]]
 # Each rule with a file that breaks it, so that no rule can pass by seeing nothing.
 BROKEN: tuple[tuple[Rule, str, str], ...] = (
@@ -150,6 +174,20 @@ BROKEN: tuple[tuple[Rule, str, str], ...] = (
     (unpickles_nothing, "training/checkpoint.py", "import pickle"),
     (unpickles_nothing, "training/checkpoint.py", "torch.load(path, map_location='cpu')"),
     (unpickles_nothing, "training/checkpoint.py", "torch.load(path, weights_only=False)"),
+    (unpickles_nothing, "training/checkpoint.py", "def read():\n    from pickle import load"),
+    (unpickles_nothing, "training/checkpoint.py", "import _pickle"),
+    (unpickles_nothing, "feature_cache/rows.py", "np.load(path, allow_pickle=True)"),
+    (unpickles_nothing, "encoders/resnet.py", "torch.hub.load_state_dict_from_url(url, weights_only=True)"),
+    (unpickles_nothing, "encoders/resnet.py", "known[weights].get_state_dict()"),
+    (unpickles_nothing, "hub.py", "kind.from_pretrained(folder, use_safetensors=True)"),
+    (unpickles_nothing, "hub.py", "kind.from_pretrained(pretrained_model_name_or_path=folder)"),
+    (runs_no_text, "datasets/folder.py", "eval(text)"),
+    (runs_no_text, "datasets/folder.py", "exec(text)"),
+    (runs_no_text, "runs.py", "yaml.load(text, Loader=yaml.Loader)"),
+    (runs_no_text, "runs.py", "yaml.unsafe_load(text)"),
+    (runs_no_text, "evaluation/meteor.py", "subprocess.run(command, shell=True)"),
+    (runs_no_text, "evaluation/meteor.py", "os.system(command)"),
+    (runs_no_text, "hub.py", "kind.from_pretrained(None, trust_remote_code=True)"),
     (leaves_the_device_to_the_caller, "model.py", "model.cuda()"),
 )
 KEPT: tuple[tuple[Rule, str, str], ...] = (
@@ -159,6 +197,9 @@ KEPT: tuple[tuple[Rule, str, str], ...] = (
     (variables_have_telling_names, "model.py", "def forward(self, *args): pass"),
     (does_nothing_when_imported, "model.py", '"""What it is."""\nif TYPE_CHECKING:\n    import torch\nLIMIT: int = 3'),
     (unpickles_nothing, "training/checkpoint.py", "torch.load(path, weights_only=True)"),
+    (unpickles_nothing, "feature_cache/rows.py", "np.load(path)\nnp.load(path, allow_pickle=False)"),
+    (unpickles_nothing, "hub.py", "kind.from_pretrained(None, config=config, state_dict=tensors)"),
+    (runs_no_text, "evaluation/meteor.py", "subprocess.run(command)\nre.compile(text)\nmodel.eval()\nyaml.safe_load(text)"),
     (leaves_the_device_to_the_caller, "runs.py", "torch.cuda.is_available()"),
 )
 
@@ -169,6 +210,14 @@ def sources() -> list[Source]:
 
 def identify(value: object) -> str | None:
     return value.__name__ if callable(value) else None
+
+
+@pytest.mark.parametrize("rule", (unpickles_nothing, runs_no_text), ids=identify)
+def test_the_scripts_keep_the_rules_about_what_others_wrote(rule: Rule) -> None:
+    scripts = sorted((SOLI.parent / "scripts").rglob("*.py"))
+    assert scripts
+    offences = [f"{path} {offence}" for path in scripts for offence in rule(Source(path.name, ast.parse(path.read_text(encoding="utf-8"))))]
+    assert offences == []
 
 
 @pytest.mark.parametrize("rule", dict.fromkeys(rule for rule, _, _ in BROKEN), ids=identify)

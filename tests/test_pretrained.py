@@ -224,7 +224,7 @@ DAMAGE = {
         ["preprocessor_config.json is damaged"],
     ),
     "a pickle": (only_a_pickle, ["no model.safetensors", "pytorch_model.bin", "save_pretrained"]),
-    "damaged weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 90), ["cannot be read", "again"]),
+    "damaged weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 90), ["cannot be loaded", "again"]),
     "no layer of the encoder": (drop_tensors("encoder.encoder.layer.1"), ["lacks 16 tensors of its ViTModel", "layers.1."]),
     "no cross-attention": (drop_tensors("decoder.transformer.h.0.crossattention"), ["tensors of its GPT2Model", "h.0.crossattention"]),
     "other sizes": (lambda folder: decoder_becomes(folder, n_positions=50), ["or has them in other shapes (wpe.weight"]),

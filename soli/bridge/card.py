@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from soli.printing import in_markdown
 from soli.version import __version__
 
 CARD = """---
@@ -72,9 +73,16 @@ def model_card(config: Mapping[str, Any], transformers_version: str, scores: tup
         max_tokens=config["generation"]["max_tokens"],
         framing=framing.format(side=side),
         training=_training(config),
-        scores="This run has not been evaluated on a test split." if scores is None else "```\n{}\n```\n\nProtocol: `{}`".format(*scores),
+        scores=_scores(scores),
         program=_program(side) if program else "",
     )
+
+
+def _scores(scores: tuple[str, str] | None) -> str:
+    if scores is None:
+        return "This run has not been evaluated on a test split."
+    table, protocol = (text.replace("`", "'") for text in scores)  # which nothing in them may end
+    return f"```\n{table}\n```\n\nProtocol: `{protocol}`"
 
 
 def _program(side: int) -> str:
@@ -93,4 +101,4 @@ def _phase(name: str, phase: Mapping[str, Any]) -> str:
     trained = ", ".join(module for module, factor in phase["train"].items() if factor)
     losses = " + ".join(f"{weight:g} {loss}" for loss, weight in phase["losses"].items() if weight)
     views = "; ".join(f"{view} ({', '.join(conditions)})" for view, conditions in phase["views"].items())
-    return f"- {name}: trains {trained} under {losses}; views: {views}"
+    return f"- {in_markdown(name)}: trains {trained} under {losses}; views: {in_markdown(views)}"

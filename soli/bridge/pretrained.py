@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from soli.byte_pairs import holds_tokenizer
 from soli.decoders import GPT2Decoder, gpt2
 from soli.encoders import ViTEncoder, vit
-from soli.hub import MODEL_FILES, TOKENIZER_FILES, fetch, quietly, read_config
+from soli.hub import MODEL_FILES, TOKENIZER_FILES, fetch, read_config, read_tensors, with_tensors
 from soli.interfaces import SoliError
 from soli.model import Captioner
+from soli.printing import short
 
 KEY = "model.pretrained"
 
@@ -38,7 +36,7 @@ def pretrained_sections(source: str, encoder: Mapping[str, Any], decoder: Mappin
     if not encoder.get("class_token", True):
         raise SoliError(f"{KEY}={source} needs encoder.class_token=true: its decoder looks at the class token too.")
     folder, config = _config(source)
-    image_size = _image_size(config["encoder"], source)
+    image_size = vit.image_size(config["encoder"], f"The encoder of {KEY}={source}")
     seen = vit.preprocessing(folder)
     tokenizer = decoder.get("tokenizer") or source
     if tokenizer == source:
@@ -68,9 +66,9 @@ def load_pretrained(source: str, captioner: Captioner) -> None:
     """
     folder, config = _config(source)
     _check_tokens(config, captioner, source)
-    state = _tensors(folder, source)
+    state = read_tensors(folder, f"{KEY}={source}")
     encoder, decoder = captioner.encoder, captioner.decoder
-    sizes = {"image_size": _image_size(config["encoder"], source)}
+    sizes = {"image_size": vit.image_size(config["encoder"], f"The encoder of {KEY}={source}")}
     pooler = {"add_pooling_layer": False} if hasattr(encoder.vit, "pooler") else {}
     vit.resized(_loaded(encoder.vit, _part(state, "encoder."), source, sizes, **pooler), encoder.vit, encoder.input_size)
     words = _loaded(decoder.gpt2, _part(state, "decoder.transformer."), source, {}).state_dict()
@@ -92,18 +90,10 @@ def _config(source: str) -> tuple[Path, dict[str, Any]]:
     kind = config.get("model_type")
     if kind != "vision-encoder-decoder" or not all(isinstance(config.get(part), dict) for part in ("encoder", "decoder")):
         raise SoliError(
-            f"{KEY}={source} is a {kind}, and a vision-encoder-decoder is needed, whole with a decoder. "
+            f"{KEY}={source} is a {short(kind)}, and a vision-encoder-decoder is needed, whole with a decoder. "
             "Weights of a ViT alone are for encoder.weights, those of a GPT-2 for decoder.weights."
         )
     return folder, config
-
-
-def _image_size(config: Mapping[str, Any], source: str) -> int:
-    size = config.get("image_size", 224)
-    sides = set(size) if isinstance(size, list) else {size}
-    if len(sides) != 1 or not all(isinstance(side, int) for side in sides):
-        raise SoliError(f"The encoder of {KEY}={source} sees images of {size} pixels: only squares are possible here.")
-    return sides.pop()
 
 
 def _check_tokenizer(folder: Path, source: str) -> None:
@@ -131,20 +121,6 @@ def _check_tokens(config: Mapping[str, Any], captioner: Captioner, source: str) 
         raise SoliError(f"{KEY}={source} starts captions with token {start}, its tokenizer with {captioner.tokenizer.start_id}. {remedy}")
 
 
-def _tensors(folder: Path, source: str) -> dict[str, Tensor]:
-    whole = folder / "model.safetensors"
-    files = [whole] if whole.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
-    if not files:
-        raise SoliError(
-            f"{KEY}={source} has no model.safetensors; pickled weights (pytorch_model.bin) are never read here. "
-            "Convert them where you trust them: VisionEncoderDecoderModel.from_pretrained(...).save_pretrained(<folder>)."
-        )
-    try:
-        return {name: tensor for file in files for name, tensor in load_file(file).items()}
-    except (OSError, SafetensorError) as reason:
-        raise SoliError(f"{KEY}={source}: its weights cannot be read ({reason}). Download or export it again.") from reason
-
-
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
@@ -154,16 +130,7 @@ def _loaded(like: nn.Module, state: dict[str, Tensor], source: str, sizes: Mappi
     config = copy.deepcopy(like.config)
     for name, value in sizes.items():
         setattr(config, name, value)
-    with quietly():
-        model, report = type(like).from_pretrained(
-            None,
-            config=config,
-            state_dict=state,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-            **options,
-        )
+    model, report = with_tensors(type(like), config, state, f"{KEY}={source}", **options)
     lacking = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     if lacking:
         raise SoliError(

@@ -11,6 +11,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from soli.byte_pairs import END, BytePairs
 from soli.hub import TOKENIZER_FILES, fetch
 from soli.interfaces import SoliError
+from soli.json_text import read_object
 from soli.vocabulary import SPECIAL_WORDS, Vocabulary
 
 
@@ -40,7 +41,7 @@ def read_tokens(source: str) -> Vocabulary | BytePairs:
     path = fetch(source, "decoder.tokenizer", TOKENIZER_FILES)
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))["model"]
+        model = read_object(path)["model"]
         words = sorted(model["vocab"], key=model["vocab"].__getitem__) if model["type"] == "WordLevel" else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         words = None  # BytePairs says what is missing or damaged

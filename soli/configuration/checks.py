@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from soli.configuration.kinds import accepts, choices, describe, members, show
 from soli.configuration.schema import Part
-from soli.configuration.targets import find_target, parameters
+from soli.configuration.targets import check_family, find_target, parameters
 from soli.interfaces import SoliError
 from soli.spelling import closest, nearest
 
@@ -104,7 +104,9 @@ def _fields(value: Mapping[str, Any], section: Any, key: str) -> tuple[dict[str,
     """The kind of each key that a section may have, and whether it may have others too."""
     if section is Part:
         try:
-            named, takes_others = parameters(find_target(value.get("_target_")))
+            target = find_target(value.get("_target_"))
+            check_family(target, key)
+            named, takes_others = parameters(target)
         except SoliError as reason:
             raise SoliError(f"{key}.{reason}") from reason
         return {"_target_": str, **named}, takes_others

@@ -25,6 +25,7 @@ from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
 from soli.disks import remedy_elsewhere
 from soli.interfaces import SoliError
+from soli.printing import printable
 
 # Hydra writes nothing into the working folder and configures no logging. A user's own hydra.* overrides come later and win.
 QUIET = (
@@ -121,7 +122,7 @@ def _in_one_line(action: Callable[[], int]) -> int:
         where = f"{reason.filename}: " if reason.filename is not None else ""
         message = f"{where}{reason.strerror or reason}. {advice or 'Check the path.'}"
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return 1
 
 

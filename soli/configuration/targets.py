@@ -16,6 +16,16 @@ from soli.spelling import nearest
 
 # The families of parts. Other code of soli writes files, which the config in a stranger's run folder must not reach.
 FAMILIES = ("datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives")
+FAMILY_OF = {  # the sections of a config
+    "dataset": "datasets",
+    "encoder": "encoders",
+    "decoder": "decoders",
+    "text_encoder": "text_encoders",
+    "contrastive": "losses",
+    "negatives": "negatives",
+    "matching.loss": "losses",
+    "matching.negatives": "negatives",
+}
 
 
 def build(node: Mapping[str, Any], **extra: Any) -> Any:
@@ -47,6 +57,13 @@ def find_target(target: object) -> Callable[..., Any]:
     if not inspect.isclass(found) or not _is_part(found.__module__):
         raise SoliError(f"_target_={target} is refused: it is no class of a family of parts. {allowed}")
     return found
+
+
+def check_family(target: Callable[..., Any], section: str) -> None:
+    """Raises SoliError for a class that is of another family than the section of a config is about."""
+    family, wanted = target.__module__.split(".")[1], FAMILY_OF.get(section)
+    if wanted not in (None, family):
+        raise SoliError(f"_target_={target.__module__}.{target.__name__} is one of soli's {family}: give one of its {wanted}.")
 
 
 def parameters(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from soli.datasets.flickr_text import read_rows
 from soli.datasets.photographs import PhotographDataset
-from soli.datasets.records import SPLITS, Record, find_file, find_root, read_text
+from soli.datasets.records import HALF, SPLITS, Record, find_file, find_root, read_text
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
+from soli.printing import short
 
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.jsonl")
 
@@ -98,10 +99,12 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
 def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
     """A line with `image` and `captions`. Raises SoliError for anything else."""
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SoliError(f"{path}, line {line}: the JSON is broken ({error.msg}); each line is an object of its own.") from error
-    keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        row = parse_json(text)
+    except ValueError as error:
+        raise SoliError(
+            f"{path}, line {line}: the JSON is broken ({getattr(error, 'msg', error)}); each line is an object of its own."
+        ) from error
+    keys = short(", ".join(row)) if isinstance(row, dict) else type(row).__name__
     if not isinstance(row, dict) or "image" not in row or ("caption" in row) == ("captions" in row):
         raise SoliError(
             f"{path}, line {line}: an object with image and either caption or captions is needed, this one has {keys or 'nothing'}."
@@ -114,6 +117,8 @@ def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
 
 def _name(image: str, path: Path, line: int) -> str:
     """The name without "./", so that a photograph has one name only."""
+    if HALF.search(image):
+        raise SoliError(f"{path}, line {line}: the name of the photograph has half a character (\\ud800 to \\udfff).")
     if not image.strip():
         raise SoliError(f"{path}, line {line}: the name of the photograph is empty.")
     return str(PurePosixPath(image.strip()))
@@ -121,5 +126,5 @@ def _name(image: str, path: Path, line: int) -> str:
 
 def _split(split: Any, path: Path, line: int) -> str:
     if split not in SPLITS:
-        raise SoliError(f"{path}, line {line}: the split is {split!r}; allowed are {', '.join(SPLITS)}.")
+        raise SoliError(f"{path}, line {line}: the split is {short(repr(split))}; allowed are {', '.join(SPLITS)}.")
     return split

@@ -33,7 +33,7 @@ def read_photograph(path: str | os.PathLike[str]) -> np.ndarray:
         with _open(path) as image:
             image.load()
             return upright_rgb(image, f"The photograph {path}")
-    except (SoliError, MemoryError):
+    except SoliError:
         raise
     except Exception as error:  # a decoder may raise nearly anything for a damaged file
         raise SoliError(f"The photograph {path} cannot be read: {_reason(error)}.") from error
@@ -120,6 +120,8 @@ def _too_large(path: str | os.PathLike[str], size: str = "") -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error).rstrip(".") or type(error).__name__

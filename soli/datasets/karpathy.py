@@ -9,6 +9,8 @@ from pathlib import Path
 from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import SPLITS, Record, counted, find_file, find_root, read_text
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
+from soli.printing import short
 
 FOLDERS = {
     "flickr8k": ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset"),
@@ -53,17 +55,19 @@ class KarpathyDataset(PhotographDataset):
 def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[Record]:
     """The records of a JSON file of Karpathy's kind. Raises SoliError for broken JSON, missing keys and unknown splits."""
     try:
-        images = json.loads(read_text(path))["images"]
+        images = parse_json(read_text(path))["images"]
         records = [_record(image) for image in images]
     except json.JSONDecodeError as error:
         raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}).") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except SoliError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SoliError(
             f"{path} is no caption file of Karpathy's kind: it needs images with filename, split and sentences with raw."
         ) from error
     unknown = Counter(record.split for record in records) - Counter({split: len(records) for split in (*SPLITS, "restval")})
     if unknown:
-        raise SoliError(f"{path} has the split {next(iter(unknown))!r}; allowed are {', '.join(SPLITS)} and restval.")
+        raise SoliError(f"{path} has the split {short(next(iter(unknown)))!r}; allowed are {', '.join(SPLITS)} and restval.")
     num_restval = sum(record.split == "restval" for record in records)
     if num_restval and restval:
         notices.append(f"{counted(num_restval, 'photograph')} of the split restval used for training.")
@@ -72,5 +76,9 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
 
 
 def _record(image: dict) -> Record:
+    """Raises KeyError, TypeError and AttributeError for what is missing or no text."""
     name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
-    return Record(name, image["split"], tuple(sentence["raw"] for sentence in image["sentences"]))
+    captions = tuple(sentence["raw"] for sentence in image["sentences"])
+    if not all(isinstance(text, str) for text in (image["filename"], image["split"], *captions)):
+        raise TypeError("filename, split and raw are texts")
+    return Record(name, image["split"], captions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from soli.interfaces import SoliError
 
 SPLITS = ("train", "val", "test")
+LONGEST_CAPTION = 10_000  # characters: a hundred times a usual caption; a quote that does not close makes such
+LONGEST_NAME = 1_000
+HALF = re.compile("[\ud800-\udfff]")  # of a character that JSON writes as two
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def clean(records: Iterable[Record], source: Path, notices: list[str]) -> list[R
     kept, num_empty, bare = [], 0, []
     for record in records:
         _check_name(record.image, source)
+        _check_captions(record, source)
         captions = tuple(filter(None, (" ".join(caption.split()) for caption in record.captions)))
         num_empty += len(record.captions) - len(captions)
         if captions:
@@ -96,12 +102,31 @@ def counted(number: int, noun: str) -> str:
 
 
 def _check_name(name: str, source: Path) -> None:
+    is_odd = not name.isprintable() and CONTROL.search(name)
+    if is_odd or len(name) > LONGEST_NAME or (len(name) > 60 and any(len(part.encode()) > 255 for part in name.split("/"))):
+        raise SoliError(
+            f"{source} names the photograph {name[:60]!r}: names have at most {LONGEST_NAME:,} characters, 255 bytes between slashes, "
+            "and no control characters."
+        )
     if name.strip(".") and name[0] != "/" and not any(mark in name for mark in ("..", "\\", ":")):
         return  # nearly all names; the questions below are slow
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(name)
         if not path.name or path.is_absolute() or path.drive or path.root or ".." in path.parts:
             raise SoliError(f"{source} names the photograph {name!r}: names must be relative and stay inside the image folder.")
+
+
+def _check_captions(record: Record, source: Path) -> None:
+    for caption in record.captions:
+        if len(caption) > LONGEST_CAPTION:
+            raise SoliError(
+                f"{source} has a caption of {len(caption):,} characters for {record.image}, and {LONGEST_CAPTION:,} are the most: "
+                "is a quote not closed before it?"
+            )
+        if not caption.isascii() and HALF.search(caption):
+            raise SoliError(
+                f"{source} has half a character (\\ud800 to \\udfff) in a caption of {record.image}: write the whole one, or none."
+            )
 
 
 def _check_repetitions(records: Sequence[Record], source: Path, notices: list[str]) -> None:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.hub import MODEL_FILES, fetch, load_weights, read_config
+from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
 from soli.interfaces import SoliError
+from soli.printing import short
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
 DETAILS = ("n_inner", "activation_function", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx")
@@ -153,12 +154,13 @@ class GPT2Decoder(nn.Module):
         from transformers import GPT2Config, GPT2Model  # slow to import
 
         rates = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
-        config = GPT2Config(
-            **architecture, **rates, vocab_size=self.vocab_size, add_cross_attention=True, bos_token_id=None, eos_token_id=None
-        )
+        config = make_config(GPT2Config, {**architecture}, "decoder.architecture")
+        ours = {**rates, "vocab_size": self.vocab_size, "add_cross_attention": True, "bos_token_id": None, "eos_token_id": None}
+        for name, value in ours.items():
+            setattr(config, name, value)
         if weights is None:
-            return GPT2Model(config)
-        model, report = load_weights(GPT2Model, weights, "decoder.weights", config=config, ignore_mismatched_sizes=True)
+            return make_model(GPT2Model, config, "decoder.architecture")
+        model, report = load_weights(GPT2Model, config, weights, "decoder.weights")
         return self._checked(model, report, weights)
 
     def _checked(self, model: nn.Module, report: Mapping[str, Any], weights: str) -> nn.Module:
@@ -250,10 +252,10 @@ def architecture_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     from transformers import GPT2Config  # slow to import
 
     if config.get("model_type") != "gpt2":
-        raise SoliError(f"{where} is a {config.get('model_type')}; only gpt2 is possible here.")
+        raise SoliError(f"{where} is a {short(config.get('model_type'))}; only gpt2 is possible here.")
     if not config.get("tie_word_embeddings", True):
         raise SoliError(f"{where} has an output layer of its own (tie_word_embeddings is false); that is not supported.")
-    complete = GPT2Config(**{key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS)})
+    complete = make_config(GPT2Config, {key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS)}, where)
     return {name: getattr(complete, name) for name in (*ARCHITECTURE, *DETAILS)}
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import first_line
+from soli.hub import first_line, read_safetensors
 from soli.interfaces import SoliError
 from soli.spelling import nearest
 
@@ -74,14 +74,22 @@ def _build(name: str, weights: str | None, stages: int, batch_norm: str) -> nn.M
     known = torchvision.models.get_model_weights(name).__members__
     if weights is None:
         return constructor(weights=None, norm_layer=norm_layer)
-    if weights in known:
+    network = constructor(weights=None, norm_layer=norm_layer)
+    path = _downloaded(known[weights].url, weights) if weights in known else Path(weights)
+    _load(network, path, name, stages, known)
+    return network
+
+
+def _downloaded(url: str, weights: str) -> Path:
+    """torchvision's file, where torchvision itself keeps it; downloaded once. Its own way of reading it would unpickle any object."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not path.is_file():
         try:
-            return constructor(weights=known[weights], norm_layer=norm_layer)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])  # resnet18-f37072fd: its SHA-256 begins so
         except (OSError, RuntimeError) as reason:
             raise SoliError(f"encoder.weights={weights} could not be downloaded ({reason}). Give a local file, or null.") from reason
-    network = constructor(weights=None, norm_layer=norm_layer)
-    _load(network, Path(weights), name, stages, known)
-    return network
+    return path
 
 
 def _load(network: nn.Module, path: Path, name: str, stages: int, known: dict) -> None:
@@ -106,14 +114,12 @@ def _load(network: nn.Module, path: Path, name: str, stages: int, known: dict) -
 def _read_state(path: Path, known: dict) -> dict[str, Tensor]:
     if not path.is_file():
         raise SoliError(f"encoder.weights={path} is neither a file nor a torchvision name; names for this network: {', '.join(known)}.")
+    if path.suffix == ".safetensors":
+        return read_safetensors(path, f"encoder.weights={path}")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as reason:  # the readers raise many kinds, none of them the user's language
         raise SoliError(f"encoder.weights={path} cannot be read as a file of tensors: {first_line(reason)}") from reason
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         raise SoliError(f"encoder.weights={path} is not a state dict of tensors.")
     return state

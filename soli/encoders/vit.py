@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import MODEL_FILES, fetch, load_weights, read_config
+from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
 from soli.interfaces import SoliError
+from soli.json_text import read_object
+from soli.printing import short
 
 FAMILIES = ("vit", "deit", "clip_vision_model")
 CLASS_TOKENS = {"vit": 1, "deit": 2, "clip_vision_model": 1}
@@ -77,7 +78,7 @@ class ViTEncoder(nn.Module):
         given = dict(settings["architecture"])
         family = given.get("model_type")
         if family not in FAMILIES:
-            raise SoliError(f"encoder.architecture.model_type={family} is not known; choose one of {', '.join(FAMILIES)}.")
+            raise SoliError(f"encoder.architecture.model_type={short(family)} is not known; choose one of {', '.join(FAMILIES)}.")
         unknown = [name for name in given if name not in ("model_type", *ARCHITECTURE, *DETAILS)]
         if unknown:
             raise SoliError(
@@ -124,17 +125,21 @@ class ViTEncoder(nn.Module):
 
 def vision_config(folder: Path, source: str) -> dict[str, Any]:
     """The architecture of the ViT, DeiT or CLIP vision tower in a folder. Raises SoliError when there is none."""
-    config = read_config(folder, "encoder.weights", source)
-    config = config.get("vision_config", config) if config.get("model_type") == "clip" else config
-    return architecture_of(config, f"encoder.weights={source}")
+    return architecture_of(_vision_part(read_config(folder, "encoder.weights", source)), f"encoder.weights={source}")
+
+
+def _vision_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a whole CLIP the vision tower."""
+    part = config.get("vision_config", config) if config.get("model_type") == "clip" else config
+    return part if isinstance(part, Mapping) else {}
 
 
 def architecture_of(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What of a transformers config makes up the architecture, its defaults filled in. Raises SoliError for another family."""
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise SoliError(f"{where} is a {family}; allowed are {', '.join(FAMILIES)}.")
-    complete = _classes(family)[0](**{key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS, "image_size")})
+        raise SoliError(f"{where} is a {short(family)}; allowed are {', '.join(FAMILIES)}.")
+    complete = make_config(_classes(family)[0], {key: value for key, value in config.items() if key in (*ARCHITECTURE, *DETAILS)}, where)
     return {"model_type": family, **{name: getattr(complete, name) for name in (*ARCHITECTURE, *DETAILS) if hasattr(complete, name)}}
 
 
@@ -149,17 +154,29 @@ def _classes(family: str) -> tuple[type, type]:
 
 
 def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int) -> nn.Module:
-    make_config, make_model = _classes(architecture["model_type"])
+    config_kind, kind = _classes(architecture["model_type"])
     sizes = {key: value for key, value in architecture.items() if key != "model_type"}
     options = {} if architecture["model_type"] == "clip_vision_model" else {"add_pooling_layer": False}
-    config = make_config(**sizes, image_size=input_size)
+    where = "encoder.architecture"
+    model = make_model(kind, make_config(config_kind, {**sizes, "image_size": input_size}, where), where, **options)
     if weights is None:
-        return make_model(config, **options)
-    pretrained, report = load_weights(make_model, weights, "encoder.weights", **options)
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+        return model
+    side = image_size(read_config(fetch(weights, "encoder.weights", MODEL_FILES), "encoder.weights", weights), f"encoder.weights={weights}")
+    config = make_config(config_kind, {**sizes, "image_size": side}, where)
+    pretrained, report = load_weights(kind, config, weights, "encoder.weights", **options)
+    missing = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if missing:
         raise SoliError(f"encoder.weights={weights} lacks {len(missing)} tensors of its model ({missing[0]}, ...).")
-    return resized(pretrained, make_model(config, **options), input_size)
+    return resized(pretrained, model, input_size)
+
+
+def image_size(config: Mapping[str, Any], where: str) -> int:
+    """The side of the images that a model was trained on. Raises SoliError for what is no square."""
+    size = _vision_part(config).get("image_size", 224)
+    sides = size if isinstance(size, list) and len(size) == 2 else [size, size]
+    if not all(isinstance(side, int) and not isinstance(side, bool) for side in sides) or sides[0] != sides[1]:
+        raise SoliError(f"{where} sees images of {str(size)[:60]} pixels: only squares are possible here.")
+    return sides[0]
 
 
 @torch.no_grad()
@@ -200,7 +217,7 @@ def preprocessing(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_object(path)
         framing = "crop" if found.get("do_center_crop") else "squash"
         mean, std = ([float(value) for value in found[name]] for name in ("image_mean", "image_std"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import sys
 import time
@@ -18,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from soli.degradations import parse
+from soli.json_text import parse_json, read_object
 from soli.model import Captioner, evaluating
 
 
@@ -69,11 +69,11 @@ def training_cost(log: Path, data: Path) -> dict[str, Any]:
     counted once however many views it had), `training_seconds` of the steps, validation left out. Empty when there is no finished epoch.
     """
     try:
-        per_epoch = json.loads(data.read_text(encoding="utf-8"))["splits"]["train"]["photographs"]
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        per_epoch = read_object(data)["splits"]["train"]["photographs"]
+        lines = [parse_json(line) for line in log.read_text(encoding="utf-8").splitlines()]
         epochs = [line for line in lines if line["kind"] == "epoch"]
         seconds = sum(per_epoch / line["images_per_second"] for line in epochs)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
         return {}
     if not epochs:
         return {}

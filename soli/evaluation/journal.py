@@ -12,6 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soli.json_text import parse_json
+
+Entry = dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]  # of a batch, by condition: captions, sizes, embeddings
+
 
 class Journal:
     """Batches of an evaluation that is `origin`, in the file `path`; a journal of another evaluation is begun anew.
@@ -23,16 +27,15 @@ class Journal:
         self.path, self.origin = path, json.loads(json.dumps(origin))
         self._lines = [json.dumps(self.origin)]  # to begin the file with, at the first batch
 
-    def entries(self) -> Iterator[dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]]:
+    def entries(self) -> Iterator[Entry]:
         """What was added, in order. A line that was being written is left out, and so is everything of another evaluation."""
         try:
             lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
-            entries = [json.loads(line) for line in lines[1:]] if json.loads(lines[0]) == self.origin else []
-        except (OSError, ValueError, IndexError):
+            entries = [_entry(parse_json(line)) for line in lines[1:]] if parse_json(lines[0]) == self.origin else []
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return
         self._lines += lines[1:] if entries else []
-        for entry in entries:
-            yield {name: (part["captions"], list(map(tuple, part["sizes"])), _tensor(part["embeddings"])) for name, part in entry.items()}
+        yield from entries
 
     def add(self, entry: Mapping[str, tuple[list[str], list[tuple[int, int]], Tensor]]) -> None:
         """Appends a batch. Raises OSError, with the path, when the file cannot be written."""
@@ -49,6 +52,10 @@ class Journal:
     def end(self) -> None:
         """Removes the file: everything is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _entry(line: Mapping[str, Any]) -> Entry:
+    return {name: (part["captions"], list(map(tuple, part["sizes"])), _tensor(part["embeddings"])) for name, part in line.items()}
 
 
 def _text(embeddings: Tensor) -> dict[str, Any]:

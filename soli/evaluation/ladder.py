@@ -16,10 +16,8 @@ from tqdm import tqdm
 
 from soli.datasets import CaptionedImages, batches
 from soli.degradations import Degradation
-from soli.evaluation.journal import Journal
+from soli.evaluation.journal import Entry, Journal
 from soli.model import Captioner
-
-Entry = dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]  # of a batch, by condition: captions, sizes, embeddings
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,11 @@ from torch import nn
 
 from soli.degradations import Framing
 from soli.interfaces import Encoder
+from soli.json_text import read_object
 
 FORMAT = 1  # of the files, and of how photographs are degraded and framed: features of another one are made anew
 ORIGIN = "origin.json"
+LARGEST = 1 << 28  # numbers of a photograph: a gigabyte
 WITHOUT_EFFECT = {"training", "finetune_from", "gradient_checkpointing", "name_or_path"}  # on features in eval mode
 PREPROCESSING = {"input_size", "framing", "mean", "std"}  # named on their own
 PARTS = {  # of an origin, as a person calls them
@@ -57,10 +60,11 @@ def write_origin(folder: Path, origin: Mapping[str, Any], shape: tuple[int, int]
 def read_origin(folder: Path) -> tuple[dict[str, Any], tuple[int, int]] | None:
     """The origin and the shape (L, D) that `write_origin` wrote; None where there is none or it is damaged."""
     try:
-        content = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        content = read_object(folder / ORIGIN)
         if content.pop("crc32") != _crc32(content):
             return None
-        return content["origin"], tuple(content["features"])
+        length, width = (operator.index(number) for number in content["features"])
+        return (content["origin"], (length, width)) if 0 < length * width <= LARGEST and length > 0 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

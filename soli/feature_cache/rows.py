@@ -11,7 +11,7 @@ import numpy as np
 
 from soli.feature_cache.disk import reporting
 
-LINE = re.compile(rb"(\S+) ([0-9a-f]{8}) (\d+)")  # fingerprint, crc32 of the row, how many rows of its batch come after it
+LINE = re.compile(rb"([!-~]+) ([0-9a-f]{8}) (\d{1,9})")  # fingerprint, crc32 of the row, how many rows of its batch come after it
 
 
 class Rows:

@@ -9,6 +9,7 @@ from typing import Any
 
 from soli.interfaces import CaptionDataset, Negatives
 from soli.model import Captioner
+from soli.printing import printable
 from soli.training.matching import Matching
 from soli.training.schedule import captioned_views, has, matched_views, parameter_groups, phase_settings
 from soli.training.settings import Recipe
@@ -35,9 +36,10 @@ def announce(
 ) -> None:
     """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss."""
     sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
-    print(f"Data: {dataset.name} ({sizes}), {len(model.tokenizer)} {'words' if isinstance(model.tokenizer, Vocabulary) else 'tokens'}")
+    words = "words" if isinstance(model.tokenizer, Vocabulary) else "tokens"
+    print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {words}")
     for notice in dataset.notices:
-        print(f"  {notice}")
+        print(f"  {printable(notice)}")
     unknown = _share_unknown(dataset, model)
     if unknown > 0.05:
         print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
@@ -47,7 +49,7 @@ def announce(
         if getattr(part, "glove_coverage", None) is not None:
             print(f"GloVe has {part.glove_coverage:.1%} of the words of the {type(part).__name__}")
     for notice in getattr(model.decoder, "notices", ()):
-        print(f"Decoder: {notice}")
+        print(f"Decoder: {printable(notice)}")
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
         print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")

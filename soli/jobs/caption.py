@@ -15,6 +15,7 @@ from soli.evaluation.attention_maps import attention_maps
 from soli.interfaces import Example, SoliError
 from soli.jobs.starting import check_captions
 from soli.model import Captioner
+from soli.printing import in_a_cell, printable
 from soli.runs import generation_settings, load, read_config, runtime_settings
 
 
@@ -33,11 +34,14 @@ def main(config: DictConfig) -> None:
         else:
             captions = _draw_attention(model, images, config.condition, folder, generation.options)
     for image, caption in zip(images, captions, strict=True):
-        print(
-            json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
-            if config.json
-            else f"{image}\t{caption}"
-        )
+        print(_json_line(image, caption, config.condition) if config.json else f"{in_a_cell(image)}\t{in_a_cell(caption)}")
+
+
+def _json_line(image: str, caption: str, condition: str | None) -> str:
+    """An object that reads well in any language, and has no codes for terminals: JSON has escapes of its own for these."""
+    content = {"image": image, "caption": caption, "condition": condition}
+    plain = json.dumps(content, ensure_ascii=False)
+    return plain if printable(plain) == plain else json.dumps(content)
 
 
 def _make_figure_folder(folder: Path, images: list[str]) -> Path:

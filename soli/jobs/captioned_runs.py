@@ -21,6 +21,7 @@ from soli.evaluation.ladder import climb
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
 from soli.jobs.starting import has_learnt_captions
+from soli.json_text import parse_json, read_object
 from soli.model import Captioner
 from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, matches, read_config, versions
 from soli.training.checkpoint import read_progress
@@ -159,12 +160,14 @@ def make_captions(plan: Plan, config: DictConfig, model: Captioner, data: Captio
 def find_captions(plan: Plan, folder: Path) -> CaptionedRun | None:
     """The captions of an earlier evaluation in `folder`, if they were made of the very same things; else None."""
     try:
-        about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        about = read_object(folder / "metrics.json")
         text = (folder / "captions.jsonl").read_text(encoding="utf-8")
         if about["origin"] != plan.origin or about["captions"] != digest(text.encode()):
             return None
-        lines = [json.loads(line) for line in text.split("\n") if line]
+        lines = [parse_json(line) for line in text.split("\n") if line]
         captions = {name: [line["captions"][name] for line in lines] for name in about["origin"]["conditions"]}
+        if len(lines) != len(plan.examples) or not all(isinstance(caption, str) for found in captions.values() for caption in found):
+            return None
         return CaptionedRun(captions, {name: tuple(size) for name, size in about["pixels"].items()}, about["embeddings"], about["cost"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -17,6 +17,7 @@ from soli.evaluation.presets import RETRIEVAL
 from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan
 from soli.jobs.scored_runs import ScoredRun, protocol_of
+from soli.printing import printable
 
 DEGRADED = "mean of degraded"  # the mean over all conditions but the original, where there are several
 MAY_DIFFER = ("seed", "run_dir", "resume", "init_from", "runtime", "logging")  # between runs of one variant
@@ -158,7 +159,7 @@ def _differences(name: str, members: Sequence[ScoredRun], first: Sequence[Scored
     if len(members[0].plan.examples) < 2:
         return {}
     differences = {}
-    bar = tqdm(_averaged(members[0]).items(), desc=f"differences of {name}", unit="condition", dynamic_ncols=True)
+    bar = tqdm(_averaged(members[0]).items(), desc=f"differences of {printable(name)}", unit="condition", dynamic_ncols=True)
     for row, conditions in bar:  # the mean over runs and conditions is one mean, as all have the same number
         ours, theirs = ([scored.statistics[condition] for scored in runs for condition in conditions] for runs in (members, first))
         differences[row] = {score: asdict(difference) for score, difference in compare(ours, theirs).items()}

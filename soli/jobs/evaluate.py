@@ -34,6 +34,8 @@ from soli.jobs.retrieved_runs import (
 from soli.jobs.same_data import say_of_data
 from soli.jobs.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 from soli.jobs.several_runs import Runs, Several, output_folder
+from soli.json_text import read_object
+from soli.printing import printable
 from soli.runs import runtime_settings
 
 
@@ -80,7 +82,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     if config.compare == "paper":
         _print_paper(_beside_paper({plan.folder.name: [scored]}))
     report = ", report.html" if config.report else ""
-    print(f"Protocol: {results['protocol']}\nThe tables{report}, the scores and the captions are in {output}")
+    print(f"Protocol: {printable(results['protocol'])}\nThe tables{report}, the scores and the captions are in {output}")
 
 
 def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -90,7 +92,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     _say_what_is_replaced(plan, output / "retrieval.json")
     results = score_retrieval(plan, config, output).results
     print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
-    print(f"Protocol: {results['protocol']}\nThe tables, the scores and the ranks are in {output}")
+    print(f"Protocol: {printable(results['protocol'])}\nThe tables, the scores and the ranks are in {output}")
 
 
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -116,7 +118,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
         print(sentence)
     if config.compare == "paper":
         _print_paper(comparison["paper"])
-    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
+    print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
 
 
 def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -130,7 +132,7 @@ def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
     comparison = compare_retrieval(several.evaluated(find_ranks, score))
     _write_comparison(several.output / "retrieval_comparison", comparison, [comparison_rows(comparison, name) for name in HEADLINES])
     several.say(runs)
-    print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")
+    print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
 
 
 def _write_comparison(path: Path, comparison: Mapping[str, Any], tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:
@@ -156,9 +158,9 @@ def _say_of_data(*plans: Plan) -> None:
 def _say_what_is_replaced(plan: Plan, path: Path) -> None:
     """An evaluation of something else at `path` is named; one that cannot be read is replaced without a word."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_object(path)
         if before["origin"] != plan.origin:
-            print(f"This replaces the evaluation in {path.parent} ({before['protocol']}); output=<folder> keeps it.")
+            print(f"This replaces the evaluation in {path.parent} ({printable(before['protocol'])}); output=<folder> keeps it.")
 
 
 def _scorer(plan: Plan, metrics: Sequence[str]) -> CaptionScorer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +12,8 @@ from soli.evaluation.tables import text_table
 from soli.interfaces import SoliError
 from soli.jobs.scored_runs import table_rows
 from soli.jobs.starting import check_captions
+from soli.json_text import read_object
+from soli.printing import in_a_cell
 from soli.runs import load, read_config, versions
 from soli.training.settings import GenerationSettings
 
@@ -54,8 +55,8 @@ def _scores(run: Path, checkpoint: str) -> tuple[str, str] | None:
     if not path.is_file():
         return None
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        table, protocol = text_table(table_rows(metrics)), str(metrics["protocol"])
+        metrics = read_object(path)
+        table, protocol = text_table(table_rows(metrics)), in_a_cell(metrics["protocol"])
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
         raise SoliError(f"{path} is damaged: evaluate the run again, or move the file away.") from reason
     return (table, protocol) if f"checkpoint:{checkpoint}" in protocol.split("|") else None

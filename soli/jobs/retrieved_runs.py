@@ -27,6 +27,7 @@ from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan, digest, load_model
 from soli.jobs.compared_runs import MAY_DIFFER, compare_runs
 from soli.jobs.scored_runs import ScoredRun, sign, table_rows, write_tables
+from soli.json_text import parse_json, read_object
 from soli.runs import versions
 from soli.training.settings import GenerationSettings
 
@@ -122,11 +123,11 @@ def score_retrieval(plan: RetrievalPlan, config: DictConfig, output: Path) -> Sc
 def find_ranks(plan: RetrievalPlan, folder: Path) -> RankedRun | None:
     """The ranks of an earlier evaluation in `folder`, if they were made of the very same things; else None."""
     try:
-        about = json.loads((folder / "retrieval.json").read_text(encoding="utf-8"))
+        about = read_object(folder / "retrieval.json")
         text = (folder / "ranks.jsonl").read_text(encoding="utf-8")
         if about["origin"] != plan.origin or about["ranks"] != digest(text.encode()):
             return None
-        lines = [json.loads(line)["ranks"] for line in text.split("\n") if line]
+        lines = [parse_json(line)["ranks"] for line in text.split("\n") if line]
         ranks = {name: _ranks([line[name] for line in lines]) for name in about["origin"]["conditions"]}
         return RankedRun(ranks, {name: tuple(size) for name, size in about["pixels"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -12,6 +12,7 @@ from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan, digest
 from soli.jobs.compared_runs import check_alike, groups_of
 from soli.jobs.scored_runs import ScoredRun
+from soli.printing import printable
 
 Runs = Sequence[str] | Mapping[str, Sequence[str]]  # folders, or those of each variant
 
@@ -47,7 +48,7 @@ class Several(NamedTuple):
             here = self.shared / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
             found = find(plan, plan.folder / "evaluation" / plan.split) or find(plan, here)
             what = "its evaluation is there already" if found else "evaluating"
-            print(f"Run {number} of {len(self.plans)}, {run}: {what}", flush=True)
+            print(f"Run {number} of {len(self.plans)}, {printable(run)}: {what}", flush=True)
             scored[run] = score(plan, found, here)
         return {name: [scored[run] for run in members] for name, members in self.groups.items()}
 
@@ -55,7 +56,7 @@ class Several(NamedTuple):
         """Prints which runs of a list were taken together, and what the differences are."""
         for name, members in self.groups.items() if not isinstance(runs, Mapping) else ():
             if len(members) > 1:
-                print(f"{name} is {', '.join(members)}, which differ in nothing but the seed and the like.")
+                print(f"{printable(name)} is {printable(', '.join(members))}, which differ in nothing but the seed and the like.")
         print(
             "Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds."
         )

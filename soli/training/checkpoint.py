@@ -17,9 +17,10 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,8 +29,12 @@ from torch import Tensor, nn
 
 from soli.datasets import CaptionedImages
 from soli.disks import remedy, told
+from soli.hub import first_line
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 from soli.model import Captioner
+from soli.printing import short
+from soli.training.damage import belonging, check_progress, check_shapes
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
 from soli.training.sharding import placed, whole
@@ -37,6 +42,7 @@ from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 STATE = "state"  # the one entry of a checkpoint's metadata: safetensors writes several in an order of its own, another every time
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -187,9 +193,11 @@ def load_checkpoint(
     _put(path, _under("model.", tensors), model)
     for name, thing in (companions or {}).items():
         if state := _under(f"{name}.", tensors):
-            thing.load_state_dict(state)
+            with belonging(path, name):
+                thing.load_state_dict(state)
     if optimizer is not None:
-        _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
+        with belonging(path, "optimizer"):
+            _restore_optimizer(model, optimizer, _under("optimizer.", tensors))
     return progress
 
 
@@ -212,19 +220,12 @@ def load_weights(path: Path, model: nn.Module, optional: Sequence[str] = ()) -> 
 
 def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
     expected = model.state_dict()
-    wrong = [
-        name
-        for name in expected.keys() | weights.keys()
-        if name not in expected or name not in weights or expected[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise SoliError(
-            f"{path} belongs to another architecture: {len(wrong)} weights differ, {min(wrong)} among them. Use the config of its own run."
-        )
-    model.load_state_dict({name: placed(weight, expected[name]) for name, weight in weights.items()})
+    check_shapes(path, {name: tuple(weight.shape) for name, weight in weights.items()}, expected)
+    with belonging(path, "model"):
+        model.load_state_dict({name: placed(weight, expected[name]) for name, weight in weights.items()})
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _under(prefix: str, tensors: Mapping[str, Found]) -> dict[str, Found]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -234,7 +235,7 @@ def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Map
     absent = "absent"
     differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
     if differing:
-        shown = "; ".join(f"{key} was {written.get(key, absent)}, is {settings.get(key, absent)}" for key in differing[:5])
+        shown = "; ".join(f"{short(key)} was {short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
 
@@ -244,19 +245,41 @@ def read_progress(path: Path) -> Progress:
     return _read(path, only_progress=True)[1]
 
 
+def check_fits(path: Path, model: nn.Module) -> None:
+    """Raises SoliError for a checkpoint of another architecture than that of `model`, which may lie on the device "meta".
+
+    No weights are read: a config that describes a giant is found out before there is memory taken for it.
+    """
+    with _opened(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    check_shapes(path, _under("model.", shapes), model.state_dict())
+
+
 def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], Progress, dict[str, Any] | None]:
     """The tensors, the progress, and the settings that it was written with."""
+    with _opened(path) as file:
+        entries = {name: parse_json(text) for name, text in (file.metadata() or {}).items()}
+        state = {"settings": None} | entries.get(STATE, entries)  # earlier versions had an entry for each
+        progress, settings = Progress(**state["progress"]), state["settings"]
+        check_progress(progress)
+        if not isinstance(settings, dict | None):
+            raise TypeError("its settings are no object")
+        tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, progress, settings
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The safetensors file. Raises SoliError when it is missing, damaged, or found to be no checkpoint while it is open."""
     if not path.is_file():
         raise SoliError(f"There is no checkpoint {path}. Has the run saved one yet? Its folder holds: {_listing(path.parent)}.")
     try:
         with safe_open(path, framework="pt") as file:
-            entries = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-            state = {"settings": None} | entries.get(STATE, entries)  # earlier versions had an entry for each
-            progress, settings = Progress(**state["progress"]), state["settings"]
-            tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, progress, settings
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as reason:
-        raise SoliError(f"{path} is damaged or no checkpoint of soli ({reason}). Use another checkpoint of the run.") from reason
+            yield file
+    except (OSError, SafetensorError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as reason:
+        raise SoliError(
+            f"{path} is damaged or no checkpoint of soli ({first_line(reason)}). Use another checkpoint of the run."
+        ) from reason
 
 
 def _listing(folder: Path) -> str:
@@ -282,6 +305,8 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
                 for name, tensor in tensors.items()
                 if name.endswith(suffix) and "." not in name.removesuffix(suffix)
             }
+            if any(tensor.shape not in (parameter.shape, ()) for tensor in state.values()):
+                raise ValueError(f"{suffix[1:]} has another shape")
             if state:
                 optimizer.state[parameter] = {
                     key: value if key == "step" else placed(value.to(parameter.device), parameter) for key, value in state.items()

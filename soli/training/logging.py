@@ -9,6 +9,7 @@ from typing import Any
 
 from soli.disks import remedy, told
 from soli.interfaces import SoliError
+from soli.json_text import parse_json
 
 
 class MetricsLog:
@@ -88,9 +89,9 @@ def _drop_after(path: Path, step: int, most: int | None) -> int:
     kept = []
     for line in path.read_bytes().split(b"\n")[:-1][:most]:
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, LookupError, TypeError):
             break
     temporary = path.with_suffix(".partial")
     temporary.write_bytes(b"".join(line + b"\n" for line in kept))

@@ -21,6 +21,7 @@ from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss
 from soli.losses.contrastive import mean_distance
 from soli.model import Captioner, evaluating
+from soli.printing import printable
 from soli.training import processes
 from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
 from soli.training.endings import advice, resumable, told_of
@@ -156,7 +157,7 @@ class _Run:
 
     def say(self, sentence: str) -> None:
         if self.accelerator.is_main_process:
-            tqdm.write(sentence)
+            tqdm.write(printable(sentence))
 
 
 def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed: bool) -> bool:
@@ -377,4 +378,4 @@ def _figures(run: _Run, totals: Mapping[str, Tensor], weights: Mapping[str, floa
 
 
 def _bar(title: str, total: int, done: int, shown: bool) -> tqdm:
-    return tqdm(total=total, initial=done, desc=title, unit="step", dynamic_ncols=True, disable=not shown)
+    return tqdm(total=total, initial=done, desc=printable(title), unit="step", dynamic_ncols=True, disable=not shown)

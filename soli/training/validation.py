@@ -13,6 +13,7 @@ from soli.evaluation.diagnostics import pc_id
 from soli.evaluation.embeddings import embedding_distances
 from soli.evaluation.ladder import Rung
 from soli.evaluation.retrieval import rank
+from soli.printing import printable
 from soli.training.health import caption_warning, collapse_warning
 
 
@@ -41,7 +42,7 @@ def validation_scores(
     collapse = collapse_warning(distances.other, distance_at_start) if distance_at_start is not None else None
     for sentence in (collapse, caption_warning(original.captions)):
         if sentence:
-            tqdm.write(sentence)
+            tqdm.write(printable(sentence))
     return report
 
 
