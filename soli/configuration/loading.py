@@ -18,7 +18,7 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_values
+from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_values, repeated
 from soli.configuration.folder import config_folder
 from soli.configuration.schema import SCHEMAS
 from soli.interfaces import SoliError
@@ -82,6 +82,7 @@ class CheckedLoader(ConfigLoaderImpl):
             return config
 
         defaults = self.groups(name, repository)
+        repeated([override.input_line for override in own])
         choices, values = _checked(own, defaults, repository)
         config = self._load(name, [*hydra_lines, *choices], run_mode)
         base = _own_part(config)
@@ -133,6 +134,8 @@ def _checked(overrides: Sequence[Override], defaults: Mapping[str, str | None], 
         check_form(override, allowed)
         group = override.key_or_group
         if group not in defaults or isinstance(override.value(), dict):
+            if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train
+                raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
             values.append(override)
             continue
         check_choice(override, allowed[group], defaults[group] is None)

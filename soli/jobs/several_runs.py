@@ -33,7 +33,6 @@ class Several(NamedTuple):
         groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
         shared = output_folder(config.output or Path(given[0]).parent / "comparison" / config.split)
         output = shared if config.output else shared / "_vs_".join(groups).replace("/", "_")
-        output.mkdir(parents=True, exist_ok=True)
         return cls(plans, groups, shared, output)
 
     def evaluated(self, find: Callable[[Plan, Path], Any], score: Callable[[Plan, Any, Path], ScoredRun]) -> dict[str, list[ScoredRun]]:

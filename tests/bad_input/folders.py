@@ -1,0 +1,41 @@
+"""Folders of runs that are none, taken, or a file: (what is typed, what names the mistake, what to do)."""
+
+from __future__ import annotations
+
+NONE = "is not a run folder"
+TRAIN = "Train one with soli.train"
+CASES = [
+    ("evaluate", "Neither run nor runs is given", "give run=<folder>"),
+    ("evaluate run=", "run= holds an empty text", "give text"),
+    ("evaluate run=nowhere", f"run=nowhere {NONE}", TRAIN),
+    ("evaluate run=file.txt", f"run=file.txt {NONE}", TRAIN),
+    ("evaluate run=empty", f"run=empty {NONE}", TRAIN),
+    ("evaluate run=runs/smal", f"run=runs/smal {NONE}", "runs beside it"),
+    ("caption run=nowhere images=[pictures/a.png]", f"run=nowhere {NONE}", TRAIN),
+    ("caption run= images=pictures", "run= holds an empty text", "give text"),
+    ("export run=nowhere to=new", f"run=nowhere {NONE}", TRAIN),
+    ("python soli.load('nowhere')", f"run=nowhere {NONE}", TRAIN),
+    ("python soli.load('runs/small', checkpoint='final')", "runs/small/final.safetensors", "Its folder holds: best.safetensors"),
+    ("python soli.load('runs/small', device='gpu')", "runtime.device=gpu is not a device", "use cpu"),
+    # a new run
+    ("train run_dir=", "run_dir= holds an empty text", "give text or null"),
+    ("train run_dir=file.txt", "file.txt", "give another run_dir"),
+    ("train run_dir=file.txt/run", "file.txt/run", "give another run_dir"),
+    ("train run_dir=runs/small", "runs/small already holds a run", "resume=runs/small"),
+    # a run that goes on
+    ("train resume=", "resume= holds an empty text", "give text or null"),
+    ("train resume=nowhere", f"resume=nowhere {NONE}", TRAIN),
+    ("train resume=file.txt", f"resume=file.txt {NONE}", TRAIN),
+    ("train resume=runs/small optimizer.lr=1", "optimizer.lr was 0.001, is 1", "Leave it out, or start a new run"),
+    ("train resume=runs/small seed=5 epochs=9", "seed was 0, is 5; epochs was 2, is 9", "Leave it out, or start a new run"),
+    ("train resume=runs/small run_dir=other", "run_dir was", "Leave it out, or start a new run"),
+    ("train resume=runs/small init_from=runs/vit", "init_from was null, is runs/vit", "Leave it out, or start a new run"),
+    ("train resume=runs/small decoder=tiny_gpt2", "decoder was", "Leave it out, or start a new run"),
+    ("train resume=runs/small runtime.device=cuda:7", "runtime.device=cuda:7 is not there", "Use runtime.device=cpu"),
+    ("train resume=runs/small runtime.precision=fp16", "runtime.precision=fp16", "use bf16 or fp32"),
+    ("train resume=runs/small features.cache=file.txt", "file.txt cannot be used", "Give another folder"),
+    # features
+    ("train features.cache=", "features.cache= holds an empty text", "give text or null"),
+    ("train features.cache=file.txt", "features.cache: file.txt cannot be used", "Give another folder"),
+    ("train features.cache=file.txt/inside", "features.cache: file.txt/inside cannot be used", "Give another folder"),
+]

@@ -1,0 +1,68 @@
+"""What notebooks call with the wrong thing, about photographs and their copies: (what is typed, what names the mistake, what to do)."""
+
+from __future__ import annotations
+
+SMALL, MATCH = "python soli.load('runs/small')", "python soli.load('runs/match')"
+PARSE = "python soli.degradations.parse"
+EQ7 = "python soli.losses.ContrastiveLoss"
+CASES = [
+    # captioner
+    (f"{SMALL}.caption('pictures/a.png')", "Give a list of photographs", "[photograph]"),
+    (f"{SMALL}.caption([])", "the list is empty", "no photographs to look at"),
+    (f"{SMALL}.caption(['nowhere.png'])", "The photograph nowhere.png does not exist", "Give"),
+    (f"{SMALL}.caption(['pictures'])", "The photograph pictures cannot be read", "is a directory"),
+    (f"{SMALL}.caption([5])", "not a int", "a file, a Pillow image or a uint8 array (H, W, 3)"),
+    (f"{SMALL}.caption([None])", "not None", "a file, a Pillow image or a uint8 array (H, W, 3)"),
+    (f"{SMALL}.caption(5)", "not 5", "Give a list of photographs"),
+    (f"{SMALL}.caption(None)", "not None", "Give a list of photographs"),
+    (f"{SMALL}.caption([np.zeros((4, 4, 3))])", "not a float64 array of shape (4, 4, 3)", "a uint8 array (H, W, 3)"),
+    (f"{SMALL}.caption([np.zeros((4, 4), np.uint8)])", "not a uint8 array of shape (4, 4)", "a uint8 array (H, W, 3)"),
+    (f"{SMALL}.caption(np.zeros((4, 4, 3), np.uint8))", "Give a list of photographs", "[photograph]"),
+    (f"{SMALL}.caption([np.zeros((0, 4, 3), np.uint8)])", "shape (0, 4, 3)", "at least one pixel"),
+    (f"{SMALL}.caption([Image.new('F', (4, 4))])", "32-bit pixels", "save it with 8 or 16 bits"),
+    (f"{SMALL}.caption(['pictures/a.png'], condition='R0')", "'R0' does not parse", "a ratio above 0"),
+    (f"{SMALL}.caption(['pictures/a.png'], condition=0.1)", "not 0.1 (float)", "a string such as 'R0.1S50'"),
+    (f"{SMALL}.caption(['pictures/a.png'], condition='R0.001S1')", "would leave less than one pixel", "use a larger ratio"),
+    (f"{SMALL}.caption(['pictures/a.png'], num_beams=0)", "generation.num_beams=0", "1: greedy search"),
+    (f"{SMALL}.caption(['pictures/a.png'], num_beams=2.5)", "generation.num_beams=2.5", "a whole number"),
+    (f"{SMALL}.caption(['pictures/a.png'], num_beams='3')", "generation.num_beams='3'", "a whole number"),
+    (f"{SMALL}.caption(['pictures/a.png'], max_token=5)", "max_token is no option", "did you mean max_tokens?"),
+    (f"{SMALL}.caption(['pictures/a.png'], temperature=0)", "generation.temperature=0", "must be a number above 0"),
+    (f"{SMALL}.caption(['pictures/a.png'], batch_size=0)", "batch_size is 0", "from 1 on"),
+    (f"{SMALL}.embed([])", "the list is empty", "no photographs"),
+    (f"{SMALL}.embed('pictures')", "Give a list of photographs", "[photograph]"),
+    (f"{SMALL}.embed(['file.txt'])", "file.txt is no image", "JPEG, PNG"),
+    (f"{SMALL}.match(['pictures/a.png'], ['a dog'])", "not trained to match", "variant=vse_plus_plus"),
+    (f"{MATCH}.match(['pictures/a.png'], [])", "Give a list of captions", "one at least"),
+    (f"{MATCH}.match(['pictures/a.png'], 'a dog')", "Give a list of captions", "each a text"),
+    (f"{MATCH}.match(['pictures/a.png'], [5])", "Give a list of captions", "each a text"),
+    (f"{MATCH}.match([], ['a dog'])", "the list is empty", "no photographs"),
+    (f"{MATCH}.joint_captions(None)", "Give a list of captions", "each a text"),
+    # degradations
+    (f"{PARSE}('')", "condition '' does not parse", "Write for example"),
+    (f"{PARSE}(None)", "not None", "a string such as 'R0.1S50'"),
+    (f"{PARSE}('R0.5S1', mode='exact')", "unknown degradation mode 'exact'", "allowed are 'matrix', 'uint8_exact'"),
+    (f"{PARSE}('R0.5S1', reference_side=0)", "reference_side is 0", "such as 500, or None"),
+    (f"{PARSE}('R0.5S1', reference_side=1.5)", "reference_side is 1.5", "in whole pixels"),
+    (f"{PARSE}('R0.5S1')(np.zeros((4, 4)))", "not float64 (4, 4)", "a PIL image or a uint8 array (H, W, 3)"),
+    (f"{PARSE}('R0.5S1')('pictures/a.png')", "not str", "a PIL image or a uint8 array (H, W, 3)"),
+    (f"{PARSE}('R0.1S1')(np.zeros((4, 4, 3), np.uint8))", "less than one pixel of a photograph of 4 x 4", "use a larger ratio"),
+    (f"{PARSE}('R1S1')(np.zeros((0, 4, 3), np.uint8))", "4 x 0 pixels", "leave this photograph out"),
+    (f"{PARSE}('GF500')(np.zeros((0, 4, 3), np.uint8))", "(0, 4, 3)", "at least one pixel"),
+    (f"{PARSE}('R0.5S1').batch([], (8, 8))", "one or more float images in [0, 1]", "a list of (3, H, W)"),
+    (f"{PARSE}('R0.5S1').batch(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), (8, 8))", "float images in [0, 1]", "(B, 3, H, W)"),
+    (f"{PARSE}('R0.5S1').batch(torch.zeros(3, 8, 8), (8, 8))", "float images in [0, 1]", "(B, 3, H, W)"),
+    (f"{PARSE}('R0.5S1').batch(torch.zeros(2, 1, 8, 8), (8, 8))", "float images in [0, 1]", "(B, 3, H, W)"),
+    (f"{PARSE}('R0.5S1').batch(torch.zeros(2, 3, 8, 8), (0, 8))", "size is (0, 8)", "(height, width) in whole pixels"),
+    (f"{PARSE}('R0.5S1').batch(torch.zeros(2, 3, 8, 8), 8)", "size is 8", "(height, width) in whole pixels"),
+    (f"{PARSE}('R0.1S1').batch(torch.zeros(2, 3, 8, 8), (8, 8))", "would leave less than one pixel", "use a larger ratio"),
+    (f"{PARSE}('R0.5S1').batch(None, (8, 8))", "one or more float images", "a list of (3, H, W)"),
+    # Eq. 7
+    (f"{EQ7}(margin=0)", "contrastive.margin=0", "a number above 0, or auto"),
+    (f"{EQ7}(margin='1')", "contrastive.margin=1", "a number above 0, or auto"),
+    (f"{EQ7}()(torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2))", "not (2, 3) and (2, 4)", "have one shape, (N, E)"),
+    (f"{EQ7}()(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0))", "at least one pair", "(N, E) or (N, L, E)"),
+    (f"{EQ7}()(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(3))", "have the shape (3,)", "give one 0 or 1 for each pair"),
+    (f"{EQ7}()(torch.zeros(2, 3), torch.zeros(2, 3), [0, 2])", "a label is 0", "or 1 (different ones)"),
+    (f"{EQ7}('auto')(torch.zeros(2, 3), torch.zeros(2, 3), [0, 1])", "the margin is auto and was not measured", "call measure"),
+]
