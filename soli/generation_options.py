@@ -58,6 +58,8 @@ class GenerationOptions:
         least |= {"no_repeat_ngram": (1, "no word twice; null: all may repeat"), "top_k": (1, "the likeliest word; null: all words")}
         for name, (minimum, meaning) in least.items():
             value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise SoliError(f"generation.{name}={value!r} must be a whole number.")
             if value is not None and not value >= minimum:
                 raise SoliError(f"generation.{name}={value} must be at least {minimum} ({minimum}: {meaning}).")
         for name, most in MOST.items():

@@ -138,7 +138,9 @@ def check_new(folder: Path) -> None:
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
     left = [name for name in (LAST, BEST, "metrics.jsonl") if (folder / name).exists()]
     if left:
-        raise SoliError(f"{folder} holds {', '.join(left)} of a run that has lost its config.yaml: give another run_dir, or move them away.")
+        raise SoliError(
+            f"{folder} holds {', '.join(left)} of a run that has lost its config.yaml: give another run_dir, or move them away."
+        )
 
 
 def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
 
 
 def repeated(overrides: Sequence[str]) -> list[str]:
-    """The keys and groups that several overrides set, of which the last one counts. Raises SoliError for the run that a command is about."""
+    """Sentences on what several overrides set, of which the last one counts. Raises SoliError for the run that a command is about."""
     given: dict[str, list[str]] = {}
     for override in overrides:
         given.setdefault(override.partition("=")[0].lstrip("+"), []).append(override)
@@ -65,7 +65,9 @@ def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[s
             f"{_list(known[given])}, one by one; 0 or null take away."
         )
     if isinstance(value, Mapping) and isinstance(known.get(given), list):
-        raise SoliError(f"{override.input_line}: a mapping can take the place of a list only in a yaml file. Give a list, as {given}=[a,b].")
+        raise SoliError(
+            f"{override.input_line}: a mapping can take the place of a list only in a yaml file. Give a list, as {given}=[a,b]."
+        )
     for key in (given, *inside):
         if key not in known:
             raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}")

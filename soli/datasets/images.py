@@ -103,7 +103,7 @@ def _open(path: str | os.PathLike[str]) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
     except FileNotFoundError as error:
-        raise SoliError(f"The photograph {path} does not exist.") from error
+        raise SoliError(f"The photograph {path} does not exist: check its path.") from error
     except Image.DecompressionBombError as error:
         raise SoliError(_too_large(path)) from error
     except UnidentifiedImageError as error:

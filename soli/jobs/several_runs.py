@@ -69,6 +69,8 @@ def output_folder(output: str | Path) -> Path:
 
 def _flat(runs: Runs) -> list[str]:
     """All runs. Raises SoliError for a variant without runs, a run given twice, and fewer than two."""
+    if not runs:
+        raise SoliError("runs is empty: give two at least, as runs=[<folder>,<folder>].")
     groups = runs if isinstance(runs, Mapping) else {"runs": runs}
     empty = [name for name, members in groups.items() if not members]
     if empty:

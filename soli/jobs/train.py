@@ -175,7 +175,7 @@ def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
 
 
 def _conditions(settings: Any, recipe: Recipe, reference_side: int | None) -> dict[str, list[Degradation]]:
-    """Under which conditions each split will be seen. Raises SoliError for those that do not parse, and where evaluation would have none."""
+    """Under which conditions each split will be seen. Raises SoliError for those that do not parse, and for none in evaluation."""
     names = {
         "train": [name for phase in recipe.phases.values() for view in phase.views.values() for name in view],
         "val": recipe.validation.conditions,

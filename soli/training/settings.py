@@ -9,7 +9,6 @@ from typing import Any, Literal
 from soli.generation_options import GenerationOptions
 from soli.interfaces import SoliError
 
-
 LARGEST = 3.4e38  # of the numbers that PyTorch computes with
 MOST_PROCESSES = 1024  # or threads
 

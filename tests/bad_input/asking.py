@@ -16,11 +16,12 @@ from PIL import Image
 
 import soli
 from soli.interfaces import SoliError
+from soli.training import settings
 from tests.bad_input.workplace import TINY_DATA
 
 COMMANDS = ("train", "evaluate", "caption", "export")
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-NAMES = {"soli": soli, "torch": torch, "np": np, "Image": Image, "Path": Path}
+NAMES = {"soli": soli, "settings": settings, "torch": torch, "np": np, "Image": Image, "Path": Path}
 
 
 @dataclass

@@ -101,7 +101,7 @@ CASES = [
     (f"{FOLDER}=file.txt", "dataset.root is 'file.txt', which is not a folder", "give the folder of folder"),
     (f"{FOLDER}=", "dataset.root= holds an empty text", "give text or null"),
     (f"{FOLDER}=empty", "empty has no caption file", "looked for captions.csv"),
-    (f"{FOLDER}=bare", "bare names 1 photograph" if False else "a.png", "Add the files, or take the names out"),
+    (f"{FOLDER}=bare", "bare/captions.csv names 1 photograph", "Add the files, or take the names out"),
     (f"{FOLDER}=small dataset.annotations=other.csv", "small has no caption file", "looked for other.csv"),
     (f"{FOLDER}=small dataset.limit=0", "dataset.limit is 0", "from 1 on, or null"),
     (f"{FOLDER}=small dataset.reference_side=0", "dataset.reference_side is 0", "from 1 on, or null"),
@@ -135,7 +135,7 @@ CASES = [
     (f"{OWN}('lines/null')", "lines/null/captions.jsonl, line 1", "image and caption must be text"),
     (f"{OWN}('lines/half')", "lines/half/captions.jsonl, line 2", "either all lines have a split or none"),
     # Karpathy's JSON
-    (f"{COCO}('own', 'karpathy/broken')", "karpathy/broken/dataset_own.json, line 1: the JSON is broken", "Download"),
+    (f"{COCO}('own', 'karpathy/broken')", "karpathy/broken/dataset_own.json, line 1: the JSON is broken", "download or unpack it again"),
     (f"{COCO}('own', 'karpathy/list')", "karpathy/list/dataset_own.json is no caption file of Karpathy's kind", "it needs images"),
     (f"{COCO}('own', 'karpathy/textual')", "karpathy/textual/dataset_own.json is no caption file", "it needs images"),
     (f"{COCO}('own', 'karpathy/empty')", "karpathy/empty/dataset_own.json has no photograph with a caption", "add"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
+from soli.configuration.loading import CheckedLoader
 from tests.bad_input import (
     asking,
     caption_files,
@@ -41,8 +45,25 @@ THEMES = [
 ]
 CASES = [pytest.param(*case, id=f"{theme.__name__.rpartition('.')[2]}: {case[0]}") for theme in THEMES for case in theme.CASES]
 OF_PROGRAMMERS = re.compile(
-    r"Traceback|NoneType|not subscriptable|has no attribute|KeyError|TypeError|IndexError|ValueError|AssertionError| object at 0x|<class|site-packages"
+    r"Traceback|NoneType|not subscriptable|has no attribute|KeyError|TypeError|IndexError|ValueError|AssertionError| object at 0x|<class"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_configs() -> Iterator[None]:
+    """What Hydra makes of the choices of groups is made once for all lines that choose the same."""
+    made = {}
+
+    def load(loader: CheckedLoader, name: str, overrides: list[str], mode: object) -> DictConfig:
+        key = (name, tuple(overrides), mode)
+        if key not in made:
+            made[key] = compose(loader, name, overrides, mode)
+        return copy.deepcopy(made[key])
+
+    compose = CheckedLoader._load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckedLoader, "_load", load)
+        yield
 
 
 @pytest.fixture(scope="module")
