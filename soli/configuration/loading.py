@@ -89,6 +89,9 @@ class CheckedLoader(ConfigLoaderImpl):
         check_values(base, SCHEMAS[name])
         for override in values:
             check_keys(override, base, list(defaults))
+            group = override.key_or_group
+            if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train, and a section here
+                raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
         if values:
             config = self._load(name, [*hydra_lines, *choices, *(override.input_line for override in values)], run_mode)
             check_values(_own_part(config), SCHEMAS[name])
@@ -134,8 +137,6 @@ def _checked(overrides: Sequence[Override], defaults: Mapping[str, str | None], 
         check_form(override, allowed)
         group = override.key_or_group
         if group not in defaults or isinstance(override.value(), dict):
-            if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train
-                raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
             values.append(override)
             continue
         check_choice(override, allowed[group], defaults[group] is None)

@@ -48,12 +48,10 @@ def _evaluate(run: str) -> str:
 
 
 CASES = [
-    (_evaluate("lost_config"), "run=runs/lost_config is not a whole run: config.yaml is missing", COPY),
     (_evaluate("lost_vocabulary"), "run=runs/lost_vocabulary is not a whole run: vocabulary.json", COPY),
     (_evaluate("lost_best"), "no checkpoint runs/lost_best/best.safetensors", "checkpoint=last"),
     (_evaluate("lost_weights"), "no checkpoint runs/lost_weights/best.safetensors", "Its folder holds: config.yaml"),
     (_evaluate("cut_best"), "runs/cut_best/best.safetensors is damaged", "Use another checkpoint"),
-    (_evaluate("text_best"), "runs/text_best/best.safetensors is damaged", "Use another checkpoint"),
     (_evaluate("others_best"), "runs/others_best/best.safetensors belongs to another architecture", "Use the config of its own run"),
     (_evaluate("broken_best"), "the weights runs/broken_best/best.safetensors are broken", "or runtime.precision"),
     (_evaluate("empty_config"), "runs/empty_config/config.yaml is damaged", COPY),
@@ -63,9 +61,6 @@ CASES = [
     (_evaluate("foreign_config"), "encoder._target_=os.system is not a part of soli", COPY),
     (_evaluate("wider_config"), "runs/wider_config/best.safetensors belongs to another architecture", "Use the config of its own run"),
     (_evaluate("cut_vocabulary"), "runs/cut_vocabulary/vocabulary.json does not hold a vocabulary", COPY),
-    (_evaluate("number_vocabulary"), "runs/number_vocabulary/vocabulary.json does not hold a vocabulary", COPY),
-    (_evaluate("bare_vocabulary"), "runs/bare_vocabulary/vocabulary.json does not hold a vocabulary", COPY),
-    (_evaluate("short_vocabulary"), "runs/short_vocabulary/best.safetensors belongs to another", "Use the config of its own run"),
     (_evaluate("odd_tokenizer"), "runs/odd_tokenizer/tokenizer.json cannot be read", "Give"),
     (_evaluate("transformers"), "run=runs/transformers is a model in transformers' form", "model.pretrained=runs/transformers"),
     ("caption run=runs/cut_best images=pictures", "runs/cut_best/best.safetensors is damaged", "Use another checkpoint"),
@@ -74,7 +69,6 @@ CASES = [
     ("train resume=runs/lost_vocabulary", "vocabulary.json (or tokenizer.json) is missing", COPY),
     ("train resume=runs/cut_last", "runs/cut_last/last.safetensors is damaged", "Use another checkpoint"),
     ("train resume=runs/foreign_last", "runs/foreign_last/last.safetensors is damaged or no checkpoint", "Use another checkpoint"),
-    ("train resume=runs/short_vocabulary", "runs/short_vocabulary/last.safetensors belongs to another", "Use the config of its own run"),
     ("train resume=runs/more_data", "runs/more_data/last.safetensors was written with other settings: dataset", "Restore them to resume"),
     ("train run_dir=runs/lost_config", "runs/lost_config holds last.safetensors", "give another run_dir"),
     ("python soli.load('runs/lost_config')", "config.yaml is missing", COPY),
