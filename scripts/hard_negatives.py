@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 from soli_commands import run_command, train
 
 import soli
+from soli.degradations import parse
 from soli.interfaces import SoliError
 from soli.runs import matches
 
@@ -50,6 +51,12 @@ def main() -> None:
         raise SoliError(f"--jobs {given.jobs} must be at least 1.")
     if not matches(OmegaConf.to_container(soli.compose(given.overrides), resolve=True)):
         raise SoliError("These settings match no photographs and captions: give variant=matching, or an experiment that has it.")
+    for choice in given.matching:
+        soli.compose([*given.overrides, *_overrides(choice)])
+    for condition in given.conditions:
+        parse(condition)
+    if given.out.exists() and not given.out.is_dir():
+        raise SoliError(f"--out {given.out} is a file: give a folder for the runs, the tables and the curves.")
     jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: _train(*job, given), jobs))
@@ -62,9 +69,7 @@ def main() -> None:
 
 def _train(choice: str, seed: int, given: argparse.Namespace) -> None:
     """One run, from where it is."""
-    name, _, settings = choice.partition(":")
-    own = [f"matching.{setting}" for setting in settings.split(",") if setting]
-    overrides = [*given.overrides, f"matching={name}", *own, f"seed={seed}"]
+    overrides = [*given.overrides, *_overrides(choice), f"seed={seed}"]
     train(given.out / f"{_label(choice)}_{seed}", overrides, threads=1 if given.jobs > 1 else None)
 
 
@@ -98,6 +103,12 @@ def write_curves(curves: dict[str, dict[int, list[float]]], out: Path) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(out / "curves.png", dpi=120)
     print(f"The curves are in {out / 'curves.csv'} and curves.png")
+
+
+def _overrides(choice: str) -> list[str]:
+    """What a choice, name:key=value,..., sets."""
+    name, _, settings = choice.partition(":")
+    return [f"matching={name}", *(f"matching.{setting}" for setting in settings.split(",") if setting)]
 
 
 def _label(choice: str) -> str:

@@ -120,7 +120,7 @@ def _name(image: str, path: Path, line: int) -> str:
     if HALF.search(image):
         raise SoliError(f"{path}, line {line}: the name of the photograph has half a character (\\ud800 to \\udfff).")
     if not image.strip():
-        raise SoliError(f"{path}, line {line}: the name of the photograph is empty.")
+        raise SoliError(f"{path}, line {line}: the name of the photograph is empty: give one.")
     return str(PurePosixPath(image.strip()))
 
 

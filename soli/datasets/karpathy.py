@@ -58,7 +58,7 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
         images = parse_json(read_text(path))["images"]
         records = [_record(image) for image in images]
     except json.JSONDecodeError as error:
-        raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}).") from error
+        raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}): download or unpack it again.") from error
     except SoliError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
-from soli.interfaces import SoliError
+from soli.interfaces import SoliError, check_value
 from soli.printing import short
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
@@ -58,7 +58,7 @@ class GPT2Decoder(nn.Module):
         architecture = self.complete({"architecture": architecture, "weights": weights})["architecture"]
         width, heads = architecture["n_embd"], architecture["n_head"]
         if width % heads:
-            raise SoliError(f"decoder.architecture: n_embd={width} is no multiple of n_head={heads}.")
+            raise SoliError(f"decoder.architecture: n_embd={width} is no multiple of n_head={heads}: give sizes that are.")
         self.vocab_size, self.max_positions = len(vocabulary), architecture["n_positions"]
         self.notices: list[str] = []
         self.gpt2 = self._build(architecture, weights, dropout)
@@ -80,6 +80,8 @@ class GPT2Decoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"decoder.architecture has no {', '.join(missing)}: give it numbers.")
+        for name in ARCHITECTURE:
+            check_value(f"decoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
         if settings.get("weights") is not None:
             found = text_config(settings["weights"])
             differing = [f"{name} {found[name]} there, {given[name]} here" for name in ARCHITECTURE if found[name] != given[name]]

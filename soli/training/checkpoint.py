@@ -260,6 +260,8 @@ def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], P
     with _opened(path) as file:
         entries = {name: parse_json(text) for name, text in (file.metadata() or {}).items()}
         state = {"settings": None} | entries.get(STATE, entries)  # earlier versions had an entry for each
+        if "progress" not in state:
+            raise ValueError("it does not say how far a run had come")
         progress, settings = Progress(**state["progress"]), state["settings"]
         check_progress(progress)
         if not isinstance(settings, dict | None):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from soli.interfaces import SoliError
 
@@ -35,6 +35,16 @@ def check_reached(model: nn.Module, phase: str) -> None:
     if missed:
         advice = "Give a loss that does a weight above 0, or leave them out of train"
         raise SoliError(f"variant.phases.{phase}: no loss reaches {len(missed)} of the weights it trains ({missed[0]}, ...). {advice}.")
+
+
+def check_finite(embeddings: Mapping[str, Tensor]) -> None:
+    """Raises SoliError for embeddings, by condition, that are infinite or not numbers: the last step has broken the weights."""
+    for condition, of_condition in embeddings.items():
+        if not of_condition.isfinite().all():
+            raise SoliError(
+                f"The embeddings at {condition} are not finite in this validation: training stops, for its weights are broken. "
+                "Start a new run with a lower optimizer.lr, optimizer.weight_decay or optimizer.clip_norm."
+            )
 
 
 def collapse_warning(distance: float, at_start: float) -> str | None:
