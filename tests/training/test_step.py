@@ -45,6 +45,13 @@ def largest_difference(first, second):
     return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
+def smooth(model):
+    """Without kinks: where a background of one colour lies at one, a rounding error changes the gradients of all its pixels."""
+    for block in model.encoder.blocks:
+        block[2] = torch.nn.GELU()
+    return model
+
+
 @pytest.mark.parametrize("anchor", ["shared", "ema"])
 @pytest.mark.parametrize(
     "parts", [{}, {"negatives": RandomPartner()}, {"loss": InfoNCELoss()}], ids=["in_batch", "random_partner", "infonce"]
@@ -57,7 +64,7 @@ def test_a_step_in_parts_equals_the_step_at_once(data, tmp_path, anchor, parts):
     for accumulation in (1, 3):
         folder = tmp_path / str(accumulation)
         recipe = make_recipe(phases, anchor=anchor, optimizer=PLAIN, loader=LoaderSettings(batch_size=8, accumulation=accumulation))
-        ends.append(run(recipe, folder, make_model(data.tokenizer, dropout=0.0), data, **parts))
+        ends.append(run(recipe, folder, smooth(make_model(data.tokenizer, dropout=0.0)), data, **parts))
         logs.append(logged(folder, "train"))
     assert largest_difference(*ends) < 1e-5
     for whole, in_parts in zip(*logs, strict=True):
