@@ -20,6 +20,7 @@ def _is_number(value: object) -> bool:
 
 KINDS: dict[str, Callable[[Any], bool]] = {  # of the values of a Progress, by their annotations
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53,
+    "int | None": lambda value: value is None or KINDS["int"](value),
     "bool": lambda value: isinstance(value, bool),
     "float | None": lambda value: value is None or _is_number(value),
     "dict[str, float]": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
