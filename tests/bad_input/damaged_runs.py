@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from tests.bad_input.workplace import broken_weights, cut, replaced
 
 COPY, FEWER = "Take it from a copy of the run", "metrics=[BLEU] report=false cost=false"
-NONE = {"vocabulary.json": '["<pad>", "<start>", "<end>", "<unk>", 5]'}
 RUNS = {
     "lost_config": ("small", {"config.yaml": None}),
     "lost_vocabulary": ("small", {"vocabulary.json": None}),
@@ -18,7 +17,6 @@ RUNS = {
     "lost_weights": ("small", {"last.safetensors": None, "best.safetensors": None}),
     "cut_best": ("small", {"best.safetensors": cut(200)}),
     "empty_best": ("small", {"best.safetensors": b""}),
-    "text_best": ("small", {"best.safetensors": "weights\n"}),
     "cut_last": ("small", {"last.safetensors": cut(200)}),
     "foreign_last": ("small", {"last.safetensors": lambda path: save_file({"weight": torch.zeros(2)}, path)}),
     "others_best": ("small", {"best.safetensors": lambda path: shutil.copy(path.parents[1] / "vit" / path.name, path)}),
@@ -35,9 +33,6 @@ RUNS = {
     "cut_vocabulary": ("small", {"vocabulary.json": "[1, 2"}),
     "object_vocabulary": ("small", {"vocabulary.json": "{}"}),
     "empty_vocabulary": ("small", {"vocabulary.json": ""}),
-    "number_vocabulary": ("small", NONE),
-    "bare_vocabulary": ("small", {"vocabulary.json": '["a", "dog"]'}),
-    "short_vocabulary": ("small", {"vocabulary.json": '["<pad>", "<start>", "<end>", "<unk>", "a"]'}),
     "odd_tokenizer": ("small", {"tokenizer.json": "{}"}),
     "transformers": ("small", {"config.yaml": None, "vocabulary.json": None, "config.json": "{}"}),
 }

@@ -18,7 +18,6 @@ FILES = {
     "weights/bert/config.json": '{"model_type": "bert"}',
     "weights/bare/config.json": '{"model_type": "vit"}',
     "tokenizers/broken/tokenizer.json": "{",
-    "tokenizers/half/vocab.json": "{}",
     "tokenizers/words/tokenizer.json": '{"model": {"type": "WordLevel", "vocab": {"a": 0}}}',
 }
 CASES = [
