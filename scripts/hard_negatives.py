@@ -25,6 +25,7 @@ from matplotlib import pyplot
 from omegaconf import OmegaConf
 
 import soli
+from soli.degradations import parse
 from soli.interfaces import SoliError
 from soli.runs import matches
 from soli.training.checkpoint import LAST, read_progress
@@ -51,6 +52,12 @@ def main() -> None:
         raise SoliError(f"--jobs {given.jobs} must be at least 1.")
     if not matches(OmegaConf.to_container(soli.compose(given.overrides), resolve=True)):
         raise SoliError("These settings match no photographs and captions: give variant=matching, or an experiment that has it.")
+    for choice in given.matching:
+        soli.compose([*given.overrides, *_overrides(choice)])
+    for condition in given.conditions:
+        parse(condition)
+    if given.out.exists() and not given.out.is_dir():
+        raise SoliError(f"--out {given.out} is a file: give a folder for the runs, the tables and the curves.")
     jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: train(*job, given), jobs))
@@ -70,10 +77,8 @@ def train(choice: str, seed: int, given: argparse.Namespace) -> None:
     if (folder / "config.yaml").is_file():
         run_command("train", f"resume={folder}", log=folder.with_suffix(".log"))
         return
-    name, _, settings = choice.partition(":")
-    own = [f"matching.{setting}" for setting in settings.split(",") if setting]
     threads = ["runtime.threads=1"] if given.jobs > 1 else []
-    overrides = [*given.overrides, f"matching={name}", *own, f"seed={seed}", f"run_dir={folder}", *threads]
+    overrides = [*given.overrides, *_overrides(choice), f"seed={seed}", f"run_dir={folder}", *threads]
     run_command("train", *overrides, log=folder.with_suffix(".log"))
 
 
@@ -120,6 +125,12 @@ def write_curves(curves: dict[str, dict[int, list[float]]], out: Path) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(out / "curves.png", dpi=120)
     print(f"The curves are in {out / 'curves.csv'} and curves.png")
+
+
+def _overrides(choice: str) -> list[str]:
+    """What a choice, name:key=value,..., sets."""
+    name, _, settings = choice.partition(":")
+    return [f"matching={name}", *(f"matching.{setting}" for setting in settings.split(",") if setting)]
 
 
 def _label(choice: str) -> str:

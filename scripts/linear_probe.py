@@ -46,6 +46,8 @@ def main() -> None:
         raise SoliError(f"--run={given.run} has a config of its own: leave out {' '.join(given.overrides)}.")
     if not given.run and (config.model.pretrained or config.init_from):
         raise SoliError("model.pretrained and init_from are not probed: give encoder.weights, or --run with a run that started from them.")
+    if given.photographs < 4:
+        raise SoliError(f"--photographs {given.photographs} must be at least 4: two with the words and two without.")
     dataset = build_dataset(config)
     conditions = {
         name: parse(name, config.degradation.mode, dataset.reference_side) for name in dict.fromkeys(["original", *given.conditions])

@@ -57,7 +57,9 @@ class BytePairs:
         except SoliError:
             raise
         except Exception as reason:  # the library raises plain Exceptions
-            raise SoliError(f"decoder.tokenizer={source} cannot be read: {first_line(reason)}") from reason
+            raise SoliError(
+                f"decoder.tokenizer={source} cannot be read ({first_line(reason)}). Give the files of GPT-2's tokenizer, or null."
+            ) from reason
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json."""

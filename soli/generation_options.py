@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from soli.interfaces import SoliError
 
+MOST = {"num_beams": 1000, "max_tokens": 10_000}
+
 
 @dataclass(frozen=True)
 class GenerationOptions:
@@ -56,8 +58,13 @@ class GenerationOptions:
         least |= {"no_repeat_ngram": (1, "no word twice; null: all may repeat"), "top_k": (1, "the likeliest word; null: all words")}
         for name, (minimum, meaning) in least.items():
             value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise SoliError(f"generation.{name}={value!r} must be a whole number.")
             if value is not None and not value >= minimum:
                 raise SoliError(f"generation.{name}={value} must be at least {minimum} ({minimum}: {meaning}).")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise SoliError(f"generation.{name}={getattr(self, name)} must be at most {most}: more takes all memory, or never ends.")
         if not -10 <= self.length_penalty <= 10:
             raise SoliError(f"generation.length_penalty={self.length_penalty} must lie between -10 and 10 (1: the mean log-probability).")
         if not 0 < self.temperature < math.inf:

@@ -18,6 +18,7 @@ from soli.embedding import Embedding
 from soli.generation import generate
 from soli.interfaces import Decoder, Encoder, SoliError, Tokenizer
 from soli.matching import Matcher
+from soli.spelling import kind_of
 
 Photograph = str | PathLike | Image.Image | np.ndarray
 
@@ -188,7 +189,10 @@ class Captioner(nn.Module):
 
     def inputs(self, images: Iterable[Photograph], condition: str | Degradation | None, batch_size: int) -> Iterator[Tensor]:
         """What the encoder sees of photographs, degraded by `condition` if one is given: batches (N, 3, S, S)."""
-        degradation = condition if isinstance(condition, Degradation) else parse(condition or "original", self.mode, self.reference_side)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise SoliError(f"batch_size is {batch_size!r}: give a whole number of photographs from 1 on.")
+        name = "original" if condition is None else condition
+        degradation = name if isinstance(name, Degradation) else parse(name, self.mode, self.reference_side)
         images = as_list(images)
         for first in range(0, len(images), batch_size):
             photographs = [as_tensor(image) for image in images[first : first + batch_size]]
@@ -199,6 +203,8 @@ def as_list(images: Iterable[Photograph]) -> list[Photograph]:
     """Raises SoliError for a single photograph and for none."""
     if isinstance(images, (str, PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise SoliError("Give a list of photographs, also for a single one: [photograph].")
+    if not isinstance(images, Iterable):
+        raise SoliError(f"Give a list of photographs, not {images!r}.")
     photographs = list(images)
     if not photographs:
         raise SoliError("There are no photographs to look at: the list is empty.")
@@ -211,9 +217,9 @@ def as_tensor(image: Photograph) -> Tensor:
         image = read_photograph(image)
     elif isinstance(image, Image.Image):
         image = upright_rgb(image)
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise SoliError(f"A photograph is a file, a Pillow image or a uint8 array (H, W, 3), not a {found}.")
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        found = f"a {image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else kind_of(image)
+        raise SoliError(f"A photograph is a file, a Pillow image or a uint8 array (H, W, 3) of at least one pixel, not {found}.")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 

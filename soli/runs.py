@@ -23,7 +23,7 @@ from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
 from soli.matching import Matcher
 from soli.model import Captioner
-from soli.training.checkpoint import load_checkpoint
+from soli.training.checkpoint import BEST, LAST, load_checkpoint
 from soli.training.settings import EmbeddingSettings, GenerationSettings, JointSettings, RuntimeSettings, VocabularySettings
 from soli.version import __version__
 from soli.vocabulary import Vocabulary
@@ -108,6 +108,9 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
                 f"{key}={folder} is a model in transformers' form, not a run folder: train from it with model.pretrained={folder}, "
                 "or caption with transformers."
             )
+        if has_tokens or (folder / "config.yaml").is_file():
+            lost = "config.yaml" if has_tokens else f"{VOCABULARY} (or {TOKENIZER})"
+            raise SoliError(f"{key}={folder} is not a whole run: {lost} is missing. Take it from a copy of the run, or train anew.")
         nearby = sorted(path.parent.name for path in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
         beside = f"; runs beside it: {', '.join(nearby[:10])}{', ...' if len(nearby) > 10 else ''}" if nearby else ""
         raise SoliError(
@@ -124,7 +127,8 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
             config |= {name: defaults[name] for name in missing}
         check_values(config, TrainConfig)
     except Exception as reason:  # of yaml, of OmegaConf, or ours
-        raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason)}") from reason
+        advice = "Take it from a copy of the run, or train anew."
+        raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason).rstrip('.')}. {advice}") from reason
     return config
 
 
@@ -132,6 +136,11 @@ def check_new(folder: Path) -> None:
     """Raises SoliError when the folder already holds a run."""
     if (folder / "config.yaml").exists():
         raise SoliError(f"{folder} already holds a run: continue it with resume={folder}, or give another run_dir.")
+    left = [name for name in (LAST, BEST, "metrics.jsonl") if (folder / name).exists()]
+    if left:
+        raise SoliError(
+            f"{folder} holds {', '.join(left)} of a run that has lost its config.yaml: give another run_dir, or move them away."
+        )
 
 
 def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, Any]) -> None:
@@ -183,4 +192,9 @@ def pick_device(name: str) -> torch.device:
         raise SoliError(
             f"runtime.device={name} is not there: this machine has {torch.cuda.device_count()} CUDA devices. Use runtime.device=cpu."
         )
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=device).item()  # meta has no numbers
+        except Exception as reason:  # each kind of device has its own
+            raise SoliError(f"runtime.device={name} does not work on this machine. Use runtime.device=cpu.") from reason
     return device

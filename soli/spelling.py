@@ -1,4 +1,4 @@
-"""The phrase that ends an error about an unknown name: the allowed name nearest to it."""
+"""Words of errors: the allowed name nearest to an unknown one, and what a value is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """` (did you mean X?)` for the name of `allowed` that looks most like `name`, or nothing when none is like it."""
     found = closest(name, allowed)
     return f" (did you mean {found}?)" if found is not None else ""
+
+
+def kind_of(value: object) -> str:
+    """What a value is: `None`, `a str`, `an int`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def closest(name: str, allowed: Iterable[str]) -> str | None:

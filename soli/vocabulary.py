@@ -73,6 +73,6 @@ class Vocabulary:
             words = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("it is not a list of words")
-        except ValueError as reason:
-            raise SoliError(f"{path} does not hold a vocabulary: {reason}.") from reason
-        return cls(words)
+            return cls(words)
+        except ValueError as reason:  # a SoliError is one
+            raise SoliError(f"{path} does not hold a vocabulary: {reason}. Take it from a copy of the run, or train anew.") from reason

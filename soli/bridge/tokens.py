@@ -49,7 +49,9 @@ def read_tokens(source: str) -> Vocabulary | BytePairs:
     try:
         return Vocabulary(words)
     except SoliError as reason:
-        raise SoliError(f"decoder.tokenizer={source} holds whole words, but not soli's: {reason}") from reason
+        raise SoliError(
+            f"decoder.tokenizer={source} holds whole words, but not soli's: {str(reason).rstrip('.')}. Give null for whole words."
+        ) from reason
 
 
 def _word_level(vocabulary: Vocabulary) -> tokenizers.Tokenizer:

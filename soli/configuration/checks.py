@@ -30,6 +30,18 @@ def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
         raise SoliError(f"{given}: {key} is there already, leave out the +.")
 
 
+def repeated(overrides: Sequence[str]) -> list[str]:
+    """Sentences on what several overrides set, of which the last one counts. Raises SoliError for the run that a command is about."""
+    given: dict[str, list[str]] = {}
+    for override in overrides:
+        given.setdefault(override.partition("=")[0].lstrip("+"), []).append(override)
+    twice = [key for key, of_key in given.items() if len(of_key) > 1]
+    for key in ("run", "runs", "resume", "run_dir", "to"):
+        if key in twice:
+            raise SoliError(f"{' '.join(given[key])}: {key} is given {len(given[key])} times. Give it once.")
+    return [f"{key} is given {len(given[key])} times: {given[key][-1]} counts." for key in twice]
+
+
 def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) -> None:
     """Raises SoliError for a choice that the group does not have."""
     value = override.value()
@@ -45,8 +57,17 @@ def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) 
 def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str]) -> None:
     """Raises SoliError for keys that `config`, composed from the groups alone, does not have."""
     known = dict(_paths(config))
-    given = override.key_or_group
-    inside = [path for path, _ in _paths(override.value(), given)] if known.get(given) is not None else []  # null says nothing of its keys
+    given, value = override.key_or_group, override.value()
+    inside = [path for path, _ in _paths(value, given)] if isinstance(known.get(given), Mapping) else []  # others say nothing of their keys
+    if value == {} and isinstance(known.get(given), Mapping):
+        raise SoliError(
+            f"{override.input_line} changes nothing: what a mapping names is added to what is there. Set its keys, of "
+            f"{_list(known[given])}, one by one; 0 or null take away."
+        )
+    if isinstance(value, Mapping) and isinstance(known.get(given), list):
+        raise SoliError(
+            f"{override.input_line}: a mapping can take the place of a list only in a yaml file. Give a list, as {given}=[a,b]."
+        )
     for key in (given, *inside):
         if key not in known:
             raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}")
@@ -61,8 +82,12 @@ def check_values(value: Any, kind: Any, key: str = "") -> None:
     """
     if isinstance(value, str) and (value == "???" or "${" in value):
         return
-    section = next((member for member in members(kind) if _is_section(member)), None)
-    if section is None or (not isinstance(value, Mapping) and _fits(value, kind)):
+    if value == "" or (isinstance(value, list) and "" in value):
+        shown = show(["''" if item == "" else item for item in value] if isinstance(value, list) else value)
+        raise SoliError(f"{key}={shown} holds an empty text: give {describe(kind)}, or leave it out.")
+    sections = [member for member in members(kind) if _is_section(member)]
+    section = sections[0] if sections else None
+    if section is None or (not isinstance(value, Mapping) and (_fits(value, kind) or len(members(kind)) > len(sections))):
         if not _fits(value, kind):
             raise SoliError(_wrong_value(key, value, kind))
         return

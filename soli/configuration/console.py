@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from soli.configuration.checks import repeated
 from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
@@ -67,6 +68,8 @@ def command(config_name: str, job: str) -> Callable[[], None]:
 
 def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
+    for sentence in repeated(options.overrides):
+        print(sentence, file=sys.stderr, flush=True)
     work = functools.partial(_work, config_name, job)
     with hydra_version():
         loader = CheckedLoader()

@@ -18,7 +18,7 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_values
+from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_values, repeated
 from soli.configuration.folder import config_folder
 from soli.configuration.schema import SCHEMAS
 from soli.interfaces import SoliError
@@ -82,12 +82,16 @@ class CheckedLoader(ConfigLoaderImpl):
             return config
 
         defaults = self.groups(name, repository)
+        repeated([override.input_line for override in own])
         choices, values = _checked(own, defaults, repository)
         config = self._load(name, [*hydra_lines, *choices], run_mode)
         base = _own_part(config)
         check_values(base, SCHEMAS[name])
         for override in values:
             check_keys(override, base, list(defaults))
+            group = override.key_or_group
+            if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train, and a section here
+                raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
         if values:
             config = self._load(name, [*hydra_lines, *choices, *(override.input_line for override in values)], run_mode)
             check_values(_own_part(config), SCHEMAS[name])

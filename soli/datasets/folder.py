@@ -115,7 +115,7 @@ def _read_object(text: str, path: Path, line: int) -> dict[str, Any]:
 def _name(image: str, path: Path, line: int) -> str:
     """The name without "./", so that a photograph has one name only."""
     if not image.strip():
-        raise SoliError(f"{path}, line {line}: the name of the photograph is empty.")
+        raise SoliError(f"{path}, line {line}: the name of the photograph is empty: give one.")
     return str(PurePosixPath(image.strip()))
 
 

@@ -57,8 +57,8 @@ def upright_rgb(image: Image.Image, name: str = "The image") -> np.ndarray:
         raise SoliError(f"{name} has the mode {image.mode}, which cannot become RGB: save it as RGB.") from error
 
 
-def check_photographs(examples: Iterable[Example]) -> None:
-    """Find every photograph that cannot be read.
+def check_photographs(examples: Iterable[Example]) -> dict[Path, tuple[int, int]]:
+    """Find every photograph that cannot be read. Returns the sizes of all files, (height, width) before EXIF's orientation.
 
     A JPEG or PNG file counts as readable when its header is sound, its size is allowed and its end is there; any other file, or one in
     doubt, is decoded.
@@ -68,17 +68,20 @@ def check_photographs(examples: Iterable[Example]) -> None:
     """
     paths = list(dict.fromkeys(example.path for example in examples if example.path is not None))
     progress = tqdm(paths, desc="checking photographs", unit="", leave=False, disable=len(paths) < SHOW_PROGRESS_FROM)
-    complaints = [complaint for path in progress if (complaint := _complaint(path)) is not None]
+    sizes: dict[Path, tuple[int, int]] = {}
+    complaints = [complaint for path in progress if (complaint := _complaint(path, sizes)) is not None]
     if complaints:
         more = f"\n  and {len(complaints) - MAX_NAMED} more" if len(complaints) > MAX_NAMED else ""
         listed = "\n  ".join(complaints[:MAX_NAMED])
         raise SoliError(f"{len(complaints)} of {len(paths)} photographs cannot be used; replace them or take them out:\n  {listed}{more}")
+    return sizes
 
 
-def _complaint(path: Path) -> str | None:
-    """Why a photograph cannot be read, in a sentence, or None."""
+def _complaint(path: Path, sizes: dict[Path, tuple[int, int]]) -> str | None:
+    """Why a photograph cannot be read, in a sentence, or None; its size is put into `sizes`."""
     try:
         with _open(path) as image:
+            sizes[path] = (image.height, image.width)
             final_bytes = FINAL_BYTES.get(image.format)
         if final_bytes is None or not _ends_with(path, final_bytes):
             read_photograph(path)
@@ -100,7 +103,7 @@ def _open(path: str | os.PathLike[str]) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
     except FileNotFoundError as error:
-        raise SoliError(f"The photograph {path} does not exist.") from error
+        raise SoliError(f"The photograph {path} does not exist: check its path.") from error
     except Image.DecompressionBombError as error:
         raise SoliError(_too_large(path)) from error
     except UnidentifiedImageError as error:

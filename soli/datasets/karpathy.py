@@ -56,7 +56,7 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
         images = json.loads(read_text(path))["images"]
         records = [_record(image) for image in images]
     except json.JSONDecodeError as error:
-        raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}).") from error
+        raise SoliError(f"{path}, line {error.lineno}: the JSON is broken ({error.msg}): download or unpack it again.") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SoliError(
             f"{path} is no caption file of Karpathy's kind: it needs images with filename, split and sentences with raw."
@@ -73,4 +73,7 @@ def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[
 
 def _record(image: dict) -> Record:
     name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
-    return Record(name, image["split"], tuple(sentence["raw"] for sentence in image["sentences"]))
+    captions = tuple(sentence["raw"] for sentence in image["sentences"])
+    if not all(isinstance(caption, str) for caption in captions):
+        raise TypeError("a caption is no text")
+    return Record(name, image["split"], captions)

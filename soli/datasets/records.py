@@ -85,7 +85,7 @@ def clean(records: Iterable[Record], source: Path, notices: list[str]) -> list[R
     if bare:
         notices.append(f"{counted(len(bare), 'photograph')} without captions in {source.name} left out; the first: {bare[0]}.")
     if not kept:
-        raise SoliError(f"{source} has no photograph with a caption.")
+        raise SoliError(f"{source} has no photograph with a caption: add some.")
     _check_repetitions(kept, source, notices)
     return kept
 

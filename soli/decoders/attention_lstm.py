@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from soli.decoders.additive_attention import additive_scores, exponentials
 from soli.glove import load_glove
-from soli.interfaces import SoliError
+from soli.interfaces import SoliError, check_value
 
 
 class LSTMState(NamedTuple):
@@ -54,6 +54,8 @@ class AttentionLSTM(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise SoliError(f"decoder.dropout={dropout} must be at least 0 and below 1.")
+        for name, size in (("embedding_dim", embedding_dim), ("hidden_dim", hidden_dim), ("attention_dim", attention_dim)):
+            check_value(f"decoder.{name}", size, size >= 1, "at least 1")
         self.vocab_size = len(vocabulary)
         self.norm = nn.LayerNorm(feature_dim) if normalize_features else nn.Identity()
         self.embedding = nn.Embedding(self.vocab_size, embedding_dim)

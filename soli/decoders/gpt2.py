@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soli.hub import MODEL_FILES, fetch, load_weights, read_config
-from soli.interfaces import SoliError
+from soli.interfaces import SoliError, check_value
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
 DETAILS = ("n_inner", "activation_function", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx")
@@ -57,7 +57,7 @@ class GPT2Decoder(nn.Module):
         architecture = self.complete({"architecture": architecture, "weights": weights})["architecture"]
         width, heads = architecture["n_embd"], architecture["n_head"]
         if width % heads:
-            raise SoliError(f"decoder.architecture: n_embd={width} is no multiple of n_head={heads}.")
+            raise SoliError(f"decoder.architecture: n_embd={width} is no multiple of n_head={heads}: give sizes that are.")
         self.vocab_size, self.max_positions = len(vocabulary), architecture["n_positions"]
         self.notices: list[str] = []
         self.gpt2 = self._build(architecture, weights, dropout)
@@ -79,6 +79,8 @@ class GPT2Decoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"decoder.architecture has no {', '.join(missing)}: give it numbers.")
+        for name in ARCHITECTURE:
+            check_value(f"decoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
         if settings.get("weights") is not None:
             found = text_config(settings["weights"])
             differing = [f"{name} {found[name]} there, {given[name]} here" for name in ARCHITECTURE if found[name] != given[name]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from soli.interfaces import SoliError
+from soli.spelling import kind_of
 
 # The ten conditions that the paper trains and tests on, the photograph itself first.
 PAPER_CONDITIONS = (
@@ -62,7 +63,7 @@ def read_condition(spec: str) -> tuple[str, tuple[Operation, ...]]:
     Raises SoliError, with the position (from 1) where reading stopped, for a condition outside the grammar above.
     """
     if not isinstance(spec, str):
-        raise SoliError(f"a condition is a string such as 'R0.1S50', not {spec!r} ({type(spec).__name__})")
+        raise SoliError(f"a condition is a string such as 'R0.1S50', not {spec!r}, {kind_of(spec)}")
     if spec == "original":
         return spec, ()
     reader = _Reader(spec)

@@ -19,6 +19,7 @@ from soli.degradations.matrices import apply_plan
 from soli.degradations.plan import AxisOperation, final_size, plan_axis
 from soli.degradations.sampling import Axis, sample
 from soli.interfaces import SoliError
+from soli.spelling import kind_of
 
 MODES = ("matrix", "uint8_exact")
 MAX_MATRIX_SIDE = 2048  # photographs with a longer side are degraded step by step: a matrix would not fit in memory
@@ -72,8 +73,12 @@ class Degradation:
 
     def plan(self, height: int, width: int) -> tuple[Plan, Plan]:
         """What happens to the rows (along the height) and to the columns, one entry per operation."""
+        if height < 1 or width < 1:
+            raise SoliError(
+                f"a photograph of {width} x {height} pixels (width x height) has none: give at least one pixel, or leave it out"
+            )
         longer = max(height, width)
-        scale = Fraction(self.reference_side or longer, max(longer, 1))
+        scale = Fraction(self.reference_side or longer, longer)
         try:
             return plan_axis(self.operations, height, height * scale), plan_axis(self.operations, width, width * scale)
         except SoliError as error:
@@ -99,6 +104,8 @@ class Degradation:
         images = list(images) if isinstance(images, (Tensor, Sequence)) else []
         if not images or any(not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point() for image in images):
             raise SoliError("batch takes one or more float images in [0, 1]: a tensor (B, 3, H, W) or a list of (3, H, W)")
+        if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+            raise SoliError(f"size is {size!r}: give (height, width) in whole pixels, one at least, such as (224, 224)")
         reduced, rows, columns = zip(*map(self.prepare, images), strict=True)
         height, width = size
         vertical = [Axis(plan, height, 0, height) for plan in rows]
@@ -166,4 +173,4 @@ def _round_to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def _describe(image: object) -> str:
-    return f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "dtype") and hasattr(image, "shape") else type(image).__name__
+    return f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "dtype") and hasattr(image, "shape") else kind_of(image)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from soli.hub import first_line
-from soli.interfaces import SoliError
+from soli.interfaces import SoliError, check_value
 from soli.spelling import nearest
 
+WANTED = "Give a state dict: a .safetensors file, or one that torch.save has written."
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -44,6 +45,7 @@ class ResNetEncoder(nn.Module):
             raise SoliError(
                 f"encoder.finetune_from={finetune_from} must be 0 (the stem) to {stages} (the last stage kept), or null for none."
             )
+        check_value("encoder.input_size", input_size, input_size >= 1, "at least 1")
         self.input_size, self.framing, self.finetune_from = input_size, framing, finetune_from
         network = _build(name, weights, stages, batch_norm)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
@@ -113,7 +115,7 @@ def _read_state(path: Path, known: dict) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as reason:  # the readers raise many kinds, none of them the user's language
-        raise SoliError(f"encoder.weights={path} cannot be read as a file of tensors: {first_line(reason)}") from reason
+        raise SoliError(f"encoder.weights={path} cannot be read as a file of tensors ({first_line(reason)}). {WANTED}") from reason
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise SoliError(f"encoder.weights={path} is not a state dict of tensors.")
+        raise SoliError(f"encoder.weights={path} is not a state dict of tensors. {WANTED}")
     return state

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from soli.hub import MODEL_FILES, fetch, load_weights, read_config
-from soli.interfaces import SoliError
+from soli.interfaces import SoliError, check_value
 
 FAMILIES = ("vit", "deit", "clip_vision_model")
 CLASS_TOKENS = {"vit": 1, "deit": 2, "clip_vision_model": 1}
@@ -86,6 +86,13 @@ class ViTEncoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"encoder.architecture has no {', '.join(missing)}: give it numbers.")
+        for name in ARCHITECTURE:
+            check_value(f"encoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
+        width, heads = given["hidden_size"], given["num_attention_heads"]
+        if width % heads:
+            raise SoliError(
+                f"encoder.architecture: hidden_size={width} is no multiple of num_attention_heads={heads}: give sizes that are."
+            )
         mean, std = STATISTICS[family]
         if settings.get("weights") is not None:
             folder = fetch(settings["weights"], "encoder.weights", MODEL_FILES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,7 @@ from soli.evaluation.rouge import ReferenceWords
 from soli.evaluation.spice import SpiceUnavailable, spice, spice_folder
 from soli.evaluation.statistics import Statistics, unfragmented
 from soli.interfaces import SoliError
-from soli.spelling import nearest
+from soli.spelling import kind_of, nearest
 from soli.tokenization import tokenize
 
 METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr")
@@ -171,7 +171,7 @@ def _cut(hypotheses: Sequence[str], number: int) -> list[str]:
 
 def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     """The metrics, each once. Raises SoliError when it is no list of known ones."""
-    if isinstance(metrics, str) or not metrics:
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable) or not metrics:
         raise SoliError(f"metrics is {metrics!r}: give a list of some of {', '.join(METRICS)}, for example ['CIDEr'].")
     for metric in metrics:
         if metric not in (*WORD_METRICS, "charBLEU"):
@@ -181,7 +181,7 @@ def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
 
 def _lists_of_texts(references: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     if isinstance(references, str) or not isinstance(references, Sequence):
-        raise SoliError(f"references is a {type(references).__name__}: give a list with one list of captions per photograph.")
+        raise SoliError(f"references is {kind_of(references)}: give a list with one list of captions per photograph.")
     if not references:
         raise SoliError("references is empty: there is no photograph to score.")
     lists = [_texts(captions, f"references[{index}]") for index, captions in enumerate(references)]
@@ -193,8 +193,8 @@ def _lists_of_texts(references: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 def _texts(captions: Sequence[str], name: str) -> Sequence[str]:
     if isinstance(captions, str) or not isinstance(captions, Sequence):
-        raise SoliError(f"{name} is a {type(captions).__name__}: give a list of captions, [{captions!r}] if it is only one.")
+        raise SoliError(f"{name} is {kind_of(captions)}: give a list of captions, [{captions!r}] if it is only one.")
     for index, caption in enumerate(captions):
         if not isinstance(caption, str):
-            raise SoliError(f"{name}[{index}] is {caption!r}, of type {type(caption).__name__}: a caption is one string.")
+            raise SoliError(f"{name}[{index}] is {caption!r}, {kind_of(caption)}: a caption is one string.")
     return captions

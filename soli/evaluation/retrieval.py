@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from soli.interfaces import SoliError
+from soli.spelling import kind_of
 
 RECALLS = (1, 5, 10)
 COMPARED = 2**24  # similarities looked at together
@@ -41,11 +42,8 @@ def rank_metrics(similarity: Tensor | np.ndarray, image_of_caption: Owner) -> di
 
     Raises SoliError for shapes that do not fit, for NaN, and for images without a caption.
     """
-    try:
-        scores = torch.as_tensor(similarity)
-        owner = torch.as_tensor(image_of_caption, device=scores.device)
-    except (TypeError, ValueError, RuntimeError) as reason:
-        raise SoliError(f"similarity and image_of_caption must be numbers, as tensors, arrays or lists: {reason}.") from reason
+    scores = as_numbers(similarity, "similarity")
+    owner = as_numbers(image_of_caption, "image_of_caption", scores.device)
     _check(scores, owner)
     own = scores[owner, torch.arange(len(owner), device=scores.device)]
     return _count(own, owner, len(scores), lambda rows: scores[rows]).metrics()
@@ -90,6 +88,14 @@ def _count(own: Tensor, owner: Tensor, num_images: int, block: Callable[[slice],
         by_caption += (some >= own).sum(0, dtype=COUNT)
     equal = torch.zeros_like(by_image).scatter_add(0, owner, (own == best[owner]).to(COUNT))  # the image's own captions do not count
     return Ranks(by_image - equal, by_caption - 1)
+
+
+def as_numbers(values: object, name: str, device: torch.device | None = None) -> Tensor:
+    """Values as a tensor. Raises SoliError, by the `name` that they have, for what is none."""
+    try:
+        return torch.as_tensor(values, device=device)
+    except (TypeError, ValueError, RuntimeError) as reason:
+        raise SoliError(f"{name} is {kind_of(values)}: give numbers, as a tensor, an array or lists of one length.") from reason
 
 
 def check_embeddings(images: Tensor, captions: Tensor, owner: Tensor) -> None:

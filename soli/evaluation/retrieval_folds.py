@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soli.evaluation.retrieval import Owner, Ranks, check_embeddings, rank
+from soli.evaluation.retrieval import Owner, Ranks, as_numbers, check_embeddings, rank
 from soli.interfaces import SoliError
 
 
@@ -19,12 +19,13 @@ def fold_metrics(images: Tensor, captions: Tensor, image_of_caption: Owner, fold
     A fold is `fold_size` images in order, with their captions, and is ranked by itself; None: all images together.
     Raises SoliError as `check_folds` and `rank` do.
     """
+    images, captions = as_numbers(images, "images"), as_numbers(captions, "captions")
     return mean_metrics(fold_ranks(images, captions, image_of_caption, fold_size), image_of_caption, fold_size)
 
 
 def fold_ranks(images: Tensor, captions: Tensor, image_of_caption: Owner, fold_size: int | None = None) -> Ranks:
     """The ranks (N,), (M,) of all images and captions, each within its fold. Raises SoliError as `fold_metrics` does."""
-    owner = torch.as_tensor(image_of_caption, device=images.device)
+    owner = as_numbers(image_of_caption, "image_of_caption", images.device)
     if fold_size is None:
         return rank(images, captions, owner)
     check_folds(len(images), fold_size)

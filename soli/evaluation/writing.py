@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Makes a folder first, so that one without permission is found before the long work in it.
+
+    Where that work fails before anything was written, the folders that were made are taken away again.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in new:
+            with contextlib.suppress(OSError):  # something lies in it
+                path.rmdir()
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -10,9 +10,11 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from soli.datasets import check_photographs
+from soli.degradations import Degradation, parse
 from soli.evaluation.attention_maps import attention_maps
+from soli.evaluation.writing import making
 from soli.interfaces import Example, SoliError
+from soli.jobs.sizes import check_files
 from soli.jobs.starting import check_captions
 from soli.model import Captioner
 from soli.runs import generation_settings, load, read_config, runtime_settings
@@ -20,18 +22,22 @@ from soli.runs import generation_settings, load, read_config, runtime_settings
 
 def main(config: DictConfig) -> None:
     runtime = runtime_settings(config)
+    if runtime.precision == "fp16":
+        raise SoliError("runtime.precision=fp16 is for training: caption with fp32 or bf16.")
     trained = read_config(Path(config.run))
     check_captions(config.run, trained)
     generation = generation_settings(trained, config)
     images = _files([config.images] if isinstance(config.images, str) else list(config.images))
-    check_photographs([Example(image, (), Path(image)) for image in images])
-    folder = None if config.attention is None else _make_figure_folder(Path(config.attention), images)
+    condition = parse(config.condition or "original", trained["degradation"]["mode"], trained["dataset"]["reference_side"])
+    check_files([Example(image, (), Path(image)) for image in images], [condition])
+    folder = None if config.attention is None else _figure_folder(Path(config.attention), images)
     model = load(config.run, config.checkpoint, runtime.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=runtime.precision == "bf16"):
         if folder is None:
-            captions = model.caption(images, config.condition, batch_size=generation.batch_size, **generation.options)
+            captions = model.caption(images, condition, batch_size=generation.batch_size, **generation.options)
         else:
-            captions = _draw_attention(model, images, config.condition, folder, generation.options)
+            with making(folder):
+                captions = _draw_attention(model, images, condition, folder, generation.options)
     for image, caption in zip(images, captions, strict=True):
         print(
             json.dumps({"image": image, "caption": caption, "condition": config.condition}, ensure_ascii=False)
@@ -40,8 +46,8 @@ def main(config: DictConfig) -> None:
         )
 
 
-def _make_figure_folder(folder: Path, images: list[str]) -> Path:
-    """The folder, made. Raises SoliError for two photographs of one name, whose figures would be one file."""
+def _figure_folder(folder: Path, images: list[str]) -> Path:
+    """The folder. Raises SoliError for two photographs of one name, whose figures would be one file."""
     stems = [Path(image).stem for image in images]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
@@ -50,11 +56,10 @@ def _make_figure_folder(folder: Path, images: list[str]) -> Path:
         )
     if folder.exists() and not folder.is_dir():
         raise SoliError(f"attention={folder} is a file: give a folder, in which the figures are written.")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _draw_attention(model: Captioner, images: list[str], condition: str | None, folder: Path, generation: dict[str, Any]) -> list[str]:
+def _draw_attention(model: Captioner, images: list[str], condition: Degradation, folder: Path, generation: dict[str, Any]) -> list[str]:
     """The captions; a figure and the arrays of each photograph's attention are written under its name."""
     captions = []
     found = attention_maps(model, images, condition, **generation)

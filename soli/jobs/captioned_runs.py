@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from soli.datasets import CaptionedImages, check_photographs
+from soli.datasets import CaptionedImages
 from soli.degradations import Degradation, parse
 from soli.evaluation.cost import measure_cost, training_cost
 from soli.evaluation.diagnostics import diagnose
@@ -20,6 +20,7 @@ from soli.evaluation.journal import Journal
 from soli.evaluation.ladder import climb
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.interfaces import CaptionDataset, Example, SoliError
+from soli.jobs.sizes import check_splits
 from soli.jobs.starting import has_learnt_captions
 from soli.model import Captioner
 from soli.runs import STARTING_FILES, build_dataset, generation_settings, load, matches, read_config, versions
@@ -127,10 +128,10 @@ def check_learnt(folder: Path, trained: Mapping[str, Any], metrics: Sequence[str
 
 
 def load_model(plan: Plan, config: DictConfig) -> tuple[Captioner, CaptionedImages]:
-    """The captioner and its photographs. Raises SoliError for weights and photographs that cannot be read."""
+    """The captioner and its photographs. Raises SoliError for weights and photographs that cannot be read, or are too small."""
     model = load(plan.folder, plan.checkpoint, config.runtime.device)
     data = CaptionedImages(plan.dataset, plan.split, model.tokenizer)
-    check_photographs(data.examples)
+    check_splits(plan.dataset, {plan.split: plan.degradations})
     return model, data
 
 
@@ -143,6 +144,7 @@ def make_captions(plan: Plan, config: DictConfig, model: Captioner, data: Captio
     rungs = climb(model, data, plan.degradations, **work, **plan.generation.options)
     for rung in rungs:
         if not rung.embeddings.isfinite().all():
+            journal.end()  # it has them too
             raise SoliError(
                 f"The embeddings at {rung.condition} are not finite: the weights {plan.weights} are broken, or runtime.precision."
             )

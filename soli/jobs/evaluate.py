@@ -16,7 +16,7 @@ from soli.evaluation import CaptionScorer
 from soli.evaluation.paper import CAUTION, beside_paper
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
 from soli.evaluation.tables import text_table
-from soli.evaluation.writing import write_whole
+from soli.evaluation.writing import making, write_whole
 from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import CaptionedRun, Plan, find_captions
 from soli.jobs.compared_runs import compare_runs, comparison_rows, cost_rows
@@ -92,7 +92,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
     several = Several.of(runs, config, metrics)
-    with _scorer(next(iter(several.plans.values())), metrics) as scorer:
+    with making(several.output), _scorer(next(iter(several.plans.values())), metrics) as scorer:
         _check_any(scorer)
 
         def score(plan: Plan, found: CaptionedRun | None, here: Path) -> ScoredRun:
@@ -119,7 +119,8 @@ def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
     def score(plan: RetrievalPlan, found: RankedRun | None, here: Path) -> ScoredRun:
         return score_ranks(plan, found) if found else score_retrieval(plan, config, here)
 
-    comparison = compare_retrieval(several.evaluated(find_ranks, score))
+    with making(several.output):
+        comparison = compare_retrieval(several.evaluated(find_ranks, score))
     _write_comparison(several.output / "retrieval_comparison", comparison, [comparison_rows(comparison, name) for name in HEADLINES])
     several.say(runs)
     print(f"Protocol: {comparison['protocol']}\nThe comparison, with all scores, is in {several.output}")

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from soli.bridge import check_exportable, model_card, write_model, write_program
 from soli.evaluation.tables import text_table
+from soli.evaluation.writing import making
 from soli.interfaces import SoliError
 from soli.jobs.scored_runs import table_rows
 from soli.jobs.starting import check_captions
@@ -25,8 +26,7 @@ def main(config: DictConfig) -> None:
     captioner = load(run, config.checkpoint)
     check_exportable(captioner)
     card = model_card(trained, versions()["transformers"], _scores(run, config.checkpoint), config.program)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+    with making(folder.parent), TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         written = Path(scratch) / "export"  # moved into place when all is there
         written.mkdir()
         write_model(captioner, written, GenerationSettings(**trained["generation"]))

@@ -22,7 +22,7 @@ from soli.evaluation.retrieval import Ranks
 from soli.evaluation.retrieval_folds import check_folds, fold_ranks, owners
 from soli.evaluation.retrieval_statistics import RetrievalStatistics
 from soli.evaluation.summary import family, relative_drop, side
-from soli.evaluation.writing import write_whole
+from soli.evaluation.writing import making, write_whole
 from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan, digest, load_model
 from soli.jobs.compared_runs import MAY_DIFFER, compare_runs
@@ -106,7 +106,11 @@ class RankedRun:
 
 def score_retrieval(plan: RetrievalPlan, config: DictConfig, output: Path) -> ScoredRun:
     """Ranks, scores and files of a run, into the folder `output`. Raises SoliError for embeddings that are not finite."""
-    output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
+    with making(output):
+        return _score_retrieval(plan, config, output)
+
+
+def _score_retrieval(plan: RetrievalPlan, config: DictConfig, output: Path) -> ScoredRun:
     journal = Journal(output / "unfinished_retrieval.jsonl", plan.origin)
     ranked = _rank(plan, config, journal)
     lines = ranked.lines(plan)
@@ -190,6 +194,8 @@ def _rank(plan: RetrievalPlan, config: DictConfig, journal: Journal) -> RankedRu
     device = model.device if model.device.type == "cuda" else torch.device("cpu")  # others may have no float64
     ranks = {}
     for rung in tqdm(rungs, desc="ranks", unit="condition", dynamic_ncols=True):
+        if not rung.embeddings.isfinite().all():
+            journal.end()  # it has them too
         _check_finite(rung.embeddings, f"the photographs at {rung.condition}", plan)
         found = fold_ranks(rung.embeddings.to(device), captions.to(device), plan.owners, plan.fold_size)
         ranks[rung.condition] = Ranks(*(part.cpu() for part in found))

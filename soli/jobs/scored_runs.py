@@ -22,7 +22,7 @@ from soli.evaluation.signature import generation_entry
 from soli.evaluation.statistics import Statistics
 from soli.evaluation.summary import INSIDE, area, family, health, relative_drop, share_of_unseen, side
 from soli.evaluation.tables import csv_table, latex_table, markdown_table
-from soli.evaluation.writing import write_whole
+from soli.evaluation.writing import making, write_whole
 from soli.interfaces import Example
 from soli.jobs.captioned_runs import CaptionedRun, Plan, cost_of, digest, load_model, make_captions
 from soli.runs import versions
@@ -44,7 +44,11 @@ def score_run(plan: Plan, config: DictConfig, scorer: CaptionScorer, output: Pat
 
     What is done is written before what may still fail: the captions before METEOR, the tables before the report.
     """
-    output.mkdir(parents=True, exist_ok=True)  # now, so that a folder without permission is found before the long work
+    with making(output):
+        return _score_run(plan, config, scorer, output)
+
+
+def _score_run(plan: Plan, config: DictConfig, scorer: CaptionScorer, output: Path) -> ScoredRun:
     model, data = load_model(plan, config)
     journal = Journal(output / "unfinished.jsonl", plan.origin)
     made = make_captions(plan, config, model, data, journal)

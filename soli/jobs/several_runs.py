@@ -33,7 +33,6 @@ class Several(NamedTuple):
         groups = groups_of(runs, {run: plan.trained for run, plan in plans.items()})
         shared = output_folder(config.output or Path(given[0]).parent / "comparison" / config.split)
         output = shared if config.output else shared / "_vs_".join(groups).replace("/", "_")
-        output.mkdir(parents=True, exist_ok=True)
         return cls(plans, groups, shared, output)
 
     def evaluated(self, find: Callable[[Plan, Path], Any], score: Callable[[Plan, Any, Path], ScoredRun]) -> dict[str, list[ScoredRun]]:
@@ -70,6 +69,8 @@ def output_folder(output: str | Path) -> Path:
 
 def _flat(runs: Runs) -> list[str]:
     """All runs. Raises SoliError for a variant without runs, a run given twice, and fewer than two."""
+    if not runs:
+        raise SoliError("runs is empty: give two at least, as runs=[<folder>,<folder>].")
     groups = runs if isinstance(runs, Mapping) else {"runs": runs}
     empty = [name for name, members in groups.items() if not members]
     if empty:

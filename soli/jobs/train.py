@@ -12,12 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from soli.configuration import build, find_target, job_overrides, override_dirname
-from soli.datasets import CaptionedImages, check_photographs, find_leaks
-from soli.degradations import parse
+from soli.datasets import CaptionedImages, find_leaks
+from soli.degradations import Degradation, parse
 from soli.feature_cache import make_folder
-from soli.interfaces import CaptionDataset, SoliError
+from soli.interfaces import SoliError
 from soli.jobs.announcing import announce, summary
 from soli.jobs.resuming import resumed_settings
+from soli.jobs.sizes import check_splits
 from soli.jobs.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
 from soli.jobs.validating import validation
 from soli.model import Captioner
@@ -39,6 +40,7 @@ from soli.training.processes import local_device, start
 from soli.training.schedule import (
     check_embedding_trains,
     check_phases,
+    check_weights,
     has,
     parameter_groups,
     phase_settings,
@@ -91,7 +93,7 @@ def main(config: DictConfig) -> None:
         check_new(folder)
 
     dataset = build_dataset(settings)
-    check_photographs([example for split in dataset.splits for example in dataset.examples(split)])
+    check_splits(dataset, _conditions(settings, recipe, dataset.reference_side))
     captions = (caption for example in dataset.examples("train") for caption in example.captions)
     tokenizer = load_tokenizer(folder) if resume else build_tokenizer(settings, captions)
     torch.manual_seed(recipe.seed)  # the starting weights
@@ -101,7 +103,7 @@ def main(config: DictConfig) -> None:
     siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     matching = _matching(settings, recipe)
     data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
-    _check_recipe(settings, recipe, dataset, model)
+    _check_recipe(settings, recipe, model)
     check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     prepare_negatives(recipe, data, siamese, matching)
     validate = validation(model, dataset, settings, recipe)
@@ -138,6 +140,8 @@ def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
     attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
     phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
+    for name, phase in phases.items():
+        check_weights(f"variant.phases.{name}.losses", phase.losses)
     validation = ValidationSettings(**settings["validation"])
     about_captions = ("caption", "attention", *(["contrastive"] if starts_with_captions(settings) else []))
     captions = any(has(phase, *about_captions) for phase in phases.values())
@@ -170,12 +174,21 @@ def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
     return Phase(**{**phase, "losses": losses, "optimizer": OptimizerChanges(**(phase.get("optimizer") or {}))})
 
 
-def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model: Captioner) -> None:
-    """Raises SoliError for all that cannot be trained: conditions that do not parse, and phases."""
+def _conditions(settings: Any, recipe: Recipe, reference_side: int | None) -> dict[str, list[Degradation]]:
+    """Under which conditions each split will be seen. Raises SoliError for those that do not parse, and for none in evaluation."""
+    names = {
+        "train": [name for phase in recipe.phases.values() for view in phase.views.values() for name in view],
+        "val": recipe.validation.conditions,
+        "test": settings["degradation"]["conditions"],
+    }
+    if not names["test"]:
+        raise SoliError("degradation.conditions is empty, and evaluation looks at these: name at least one, for example [original].")
+    return {split: [parse(name, recipe.mode, reference_side) for name in dict.fromkeys(of_split)] for split, of_split in names.items()}
+
+
+def _check_recipe(settings: Any, recipe: Recipe, model: Captioner) -> None:
+    """Raises SoliError for phases that cannot be trained."""
     check_phases(recipe.phases, model, recipe.optimizer.factors)
-    conditions = [name for phase in recipe.phases.values() for view in phase.views.values() for name in view]
-    for condition in [*settings["degradation"]["conditions"], *recipe.validation.conditions, *conditions]:
-        parse(condition, recipe.mode, dataset.reference_side)
     places = getattr(model.decoder, "max_positions", None)
     for key in ("loader", "generation"):
         if places is not None and settings[key]["max_tokens"] > places:
@@ -185,6 +198,10 @@ def _check_recipe(settings: Any, recipe: Recipe, dataset: CaptionDataset, model:
     longest = getattr(getattr(model.matcher, "text_encoder", None), "max_tokens", None)
     if longest is not None and recipe.loader.max_tokens > longest:
         raise SoliError(f"loader.max_tokens={recipe.loader.max_tokens} is more than text_encoder.max_tokens={longest}: lower it.")
-    for phase in recipe.phases.values():
-        parameter_groups(model, phase, phase_settings(recipe.optimizer, phase))
+    for name, phase in recipe.phases.items():
+        try:
+            optimizer = phase_settings(recipe.optimizer, phase)
+        except SoliError as reason:
+            raise SoliError(f"variant.phases.{name}.{reason}") from reason
+        parameter_groups(model, phase, optimizer)
         check_embedding_trains(model, phase)

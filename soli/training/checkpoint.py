@@ -243,7 +243,9 @@ def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], P
         raise SoliError(f"There is no checkpoint {path}. Has the run saved one yet? Its folder holds: {_listing(path.parent)}.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
+            if "progress" not in metadata:
+                raise ValueError("it does not say how far a run had come")
             progress, settings = Progress(**json.loads(metadata["progress"])), json.loads(metadata.get("settings", "null"))
             tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, progress, settings

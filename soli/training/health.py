@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from soli.interfaces import SoliError
 
 COLLAPSED = 0.1  # of the distance between different photographs at the start
@@ -23,6 +25,16 @@ def stop_unless_finite(figures: Mapping[str, float], step: int, last: Path, scal
             kept = f"the last checkpoint is {last}" if last.exists() else "no checkpoint was saved yet"
             name = name.replace("_", " ")
             raise SoliError(f"The {name} is {value} at step {step}: training stops; {kept}. Try a lower optimizer.lr or clip_norm.")
+
+
+def check_finite(embeddings: Mapping[str, Tensor]) -> None:
+    """Raises SoliError for embeddings, by condition, that are infinite or not numbers: the last step has broken the weights."""
+    for condition, of_condition in embeddings.items():
+        if not of_condition.isfinite().all():
+            raise SoliError(
+                f"The embeddings at {condition} are not finite in this validation: training stops, for its weights are broken. "
+                "Start a new run with a lower optimizer.lr, optimizer.weight_decay or optimizer.clip_norm."
+            )
 
 
 def collapse_warning(distance: float, at_start: float) -> str | None:

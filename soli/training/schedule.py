@@ -87,6 +87,9 @@ def _check_views(where: str, phase: Phase) -> None:
     if not 1 <= len(phase.views) <= 2:
         raise SoliError(f"{where}.views has {len(phase.views)} views: give one, or two for the contrastive loss.")
     for view, conditions in phase.views.items():
+        twice = [condition for condition in conditions if list(conditions).count(condition) > 1]
+        if twice:
+            raise SoliError(f"{where}.views.{view} names {twice[0]} twice: name each condition once; weights belong in a yaml file.")
         weights = conditions if isinstance(conditions, Mapping) else dict.fromkeys(conditions, 1.0)
         for condition, weight in weights.items():
             if not 0 <= weight < math.inf:
@@ -105,12 +108,18 @@ def _check_named_views(where: str, named: list[str] | None, views: Mapping[str, 
         raise SoliError(f"{where} names {', '.join(named) or 'nothing'}; the views are {', '.join(views)} (null: all of them).")
 
 
-def _check_names(where: str, weights: Mapping[str, float], known: set[str], listed: list[str] | tuple[str, ...]) -> None:
+def check_weights(where: str, weights: Mapping[str, float | None]) -> None:
+    """Raises SoliError for a weight or factor that is no number, negative or infinite; `where` is the key that has them."""
     for name, weight in weights.items():
+        if weight is None or not 0 <= weight < math.inf:
+            raise SoliError(f"{where}.{name}={'null' if weight is None else weight} must be a finite number, at least 0 (0: absent).")
+
+
+def _check_names(where: str, weights: Mapping[str, float], known: set[str], listed: list[str] | tuple[str, ...]) -> None:
+    for name in weights:
         if name not in known:
             raise SoliError(f"{where}.{name} is not known{nearest(name, known)}; there are {', '.join(listed)}.")
-        if not 0 <= weight < math.inf:
-            raise SoliError(f"{where}.{name}={weight} must be a finite number, at least 0 (0: absent).")
+    check_weights(where, weights)
     if not any(weights.values()):
         raise SoliError(f"{where} has no entry above 0: there is nothing to train. Give one of {', '.join(listed)} a positive number.")
 

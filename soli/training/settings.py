@@ -9,13 +9,18 @@ from typing import Any, Literal
 from soli.generation_options import GenerationOptions
 from soli.interfaces import SoliError
 
+LARGEST = 3.4e38  # of the numbers that PyTorch computes with
+MOST_PROCESSES = 1024  # or threads
+
 
 def _check_at_least(settings: Any, section: str, **minimums: float) -> None:
-    """Raises SoliError for the first of the named values that is set and below its minimum."""
+    """Raises SoliError for the first of the named values that is set, and below its minimum or not finite."""
     for name, minimum in minimums.items():
         value = getattr(settings, name)
         if value is not None and not value >= minimum:
             raise SoliError(f"{section}.{name}={value} must be at least {minimum}.")
+        if value is not None and value > LARGEST:
+            raise SoliError(f"{section}.{name}={value} must be a finite number, at most {LARGEST:g}.")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         _check_at_least(self, "optimizer", lr=0, weight_decay=0, clip_norm=0, warmup_steps=0)
+        if self.clip_norm == 0:
+            raise SoliError("optimizer.clip_norm=0 would leave nothing of any gradient: give a number above 0, or null for no clipping.")
         for module, factor in self.factors.items():
             if not 0 < factor < math.inf:
                 raise SoliError(
@@ -245,6 +252,9 @@ class RuntimeSettings:
 
     def __post_init__(self) -> None:
         _check_at_least(self, "runtime", workers=0, threads=1, max_steps=1, save_every_steps=1)
+        for name in ("workers", "threads"):
+            if (getattr(self, name) or 0) > MOST_PROCESSES:
+                raise SoliError(f"runtime.{name}={getattr(self, name)} must be at most {MOST_PROCESSES}; few machines have as many cores.")
         if self.shard and self.precision == "fp16":
             raise SoliError(
                 "runtime.shard=true does not go with runtime.precision=fp16, whose loss scale looks at all gradients: use bf16."
@@ -288,3 +298,7 @@ class Recipe:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+
+    def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**63:
+            raise SoliError(f"seed={self.seed} must be a whole number of at most 18 digits.")

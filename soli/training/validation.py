@@ -13,7 +13,7 @@ from soli.evaluation.diagnostics import pc_id
 from soli.evaluation.embeddings import embedding_distances
 from soli.evaluation.ladder import Rung
 from soli.evaluation.retrieval import rank
-from soli.training.health import caption_warning, collapse_warning
+from soli.training.health import caption_warning, check_finite, collapse_warning
 
 
 def validation_scores(
@@ -32,6 +32,7 @@ def validation_scores(
     if len(rungs) > 1:
         report |= {f"{metric}/{name}": score for name, of_rung in by_condition.items() for metric, score in of_rung.items()}
     original, *others = rungs
+    check_finite({rung.condition: rung.embeddings for rung in rungs})
     distances = embedding_distances(original.embeddings, {rung.condition: rung.embeddings for rung in others})
     report |= {"embedding_std": distances.std, "distance_to_others": distances.other, "pc_id": pc_id(original.embeddings)}
     if others:
@@ -52,6 +53,7 @@ def retrieval_scores(places: Mapping[str, Tensor], captions: Tensor, owner: Sequ
     `places` (M, E): the photographs in the joint space by condition; `captions` and `owner`: theirs, and whose they are. With it goes
     `pc_id` of the first condition's places: `joint_pc_id`.
     """
+    check_finite(places)
     by_condition = {name: rank(images, captions, owner).metrics() for name, images in places.items()}
     names = [parse(name).spec for name in selected]
     report = {metric: fmean(by_condition[name][metric] for name in names) for metric in by_condition[names[0]]}
