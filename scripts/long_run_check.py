@@ -2,10 +2,10 @@
 
 python scripts/long_run_check.py [--steps 2000] [--only baseline] [--output FILE]
 
-Each training is a process of its own on one thread, looked at from outside five times a second, on Linux. After a warm-up of a quarter of the
-steps the first third of the rest is compared with the last: medians of memory, of the training process and of its tree (METEOR's Java, the
-workers), which may grow by two per cent, and the fewest files, threads and processes, which may not grow. Prints a table and JSON; the exit
-code is 1 when something grew. Takes some six minutes on two cores.
+Each training is a process of its own on one thread, looked at from outside five times a second, on Linux. After a warm-up of a quarter of
+the steps the first third of the rest is compared with the last: medians of memory, of the training process and of its tree (METEOR's Java,
+the workers), which may grow by two per cent, and the fewest files, threads and processes, which may not grow. Prints a table and JSON; the
+exit code is 1 when something grew. Takes some six minutes on two cores.
 """
 
 from __future__ import annotations
