@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-JAVA = "java"
+JAVA = ("java", "sh")  # and the shell that watches over it
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def look(pid: int, step: int = 0) -> Sample:
     others = descendants(pid)
     for other in others:
         with contextlib.suppress(OSError):  # a worker that has ended, and holds nothing
-            (java if _name(other) == JAVA else workers).append(hold(other))
+            (java if _name(other) in JAVA else workers).append(hold(other))
     return Sample(step, held, tuple(java), tuple(workers), 1 + len(others))
 
 

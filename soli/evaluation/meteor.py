@@ -1,7 +1,7 @@
 """METEOR 1.5 (Denkowski and Lavie, 2014), by the jar that pycocoevalcap carries, in a Java process of our own.
 
 The process is started once, for loading its paraphrases takes it seconds, and then scores any number of sets of captions. It does not
-outlive the interpreter, and whatever goes wrong with it ends in MeteorUnavailable rather than in a hang.
+outlive the interpreter, however that ends, and whatever goes wrong with it ends in MeteorUnavailable rather than in a hang.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ JAVA_OPTIONS = ("-Xmx1G", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")  # the pa
 JAR_OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")  # those of pycocoevalcap
 SEPARATOR = " ||| "
 ENTRIES = 23  # numbers in a line of statistics
+WATCH = 'read -r line; kill -s KILL -- "-$0"'  # a shell waits for the end of our pipe, that is for our own, and then kills the group $0
 
 
 class MeteorUnavailable(RuntimeError):
@@ -62,7 +63,7 @@ class Meteor:
         except OSError as reason:
             raise MeteorUnavailable(f"{command[0]} cannot be started ({reason}); check the installation of Java.") from reason
         self._process, self._complaints = process, complaints
-        self._end = weakref.finalize(self, _end, process, complaints, os.getpid())
+        self._end = weakref.finalize(self, _end, process, _watcher(process), complaints, os.getpid())
 
     def statistics(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
         """One caption per photograph, and the captions it is compared with -> the 23 numbers of each that METEOR sums over a set.
@@ -149,17 +150,26 @@ def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[thread
         timer.cancel()
 
 
-def _end(process: subprocess.Popen[str], complaints: IO[str], owner: int) -> None:
+def _watcher(process: subprocess.Popen[str]) -> subprocess.Popen[bytes] | None:
+    """Kills the process when this one was killed: Java itself notices only when it has loaded its tables and answered what it was asked."""
+    command, silence = ["/bin/sh", "-c", WATCH, str(process.pid)], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **silence)
+    except OSError:  # no such shell: Java notices by itself
+        return None
+
+
+def _end(process: subprocess.Popen[str], watcher: subprocess.Popen[bytes] | None, complaints: IO[str], owner: int) -> None:
     """Kills the process and takes its status, so that no zombie stays. A fork of the interpreter leaves its parent's process alone."""
-    if os.getpid() == owner:
-        _kill(process)
-        process.wait()
-    for pipe in (process.stdin, process.stdout, complaints):
+    for started in filter(None, [watcher, process]) if os.getpid() == owner else ():
+        _kill(started)
+        started.wait()
+    for pipe in filter(None, (process.stdin, process.stdout, complaints, watcher and watcher.stdin)):
         with contextlib.suppress(OSError, ValueError):  # what a dead process was not sent cannot be sent
             pipe.close()
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[Any]) -> None:
     """Kills the process and its children: `java` may be a script that calls the real one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):

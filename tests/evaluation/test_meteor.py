@@ -129,8 +129,10 @@ def test_a_closed_process_is_gone():
     "end",
     ["", "raise KeyboardInterrupt", "raise SystemExit(3)", "1 / 0", "os._exit(3)", "os.kill(os.getpid(), 15)", "os.kill(os.getpid(), 9)"],
 )
-def test_python_ends_at_once_and_takes_the_process_along(fake_java, end):
-    fake_java("read line")  # as Java does, it stops when nobody can write to it any more
+@pytest.mark.parametrize("busy", ["read line", "exec /bin/sleep 600", "/bin/sleep 600"])
+def test_python_ends_at_once_and_takes_the_process_along(fake_java, end, busy):
+    """Also one that does not look whether anybody can still write to it."""
+    fake_java(busy)
     program = f"import os, runpy\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\nprint(m.pid, flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False)
     deadline = time.monotonic() + 60
@@ -150,7 +152,7 @@ print(m.pid, flush=True)
 
 @needs_java
 def test_java_does_not_outlive_a_python_that_is_killed_while_it_loads_or_works():
-    """It notices when it has loaded its tables, and when it has answered what it was asked last. The two are killed side by side."""
+    """The two are killed side by side."""
     begin = f"import runpy, threading, time\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\n"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     parents = [subprocess.Popen([sys.executable, "-c", begin + state], **pipes) for state in (LOADING, BUSY)]

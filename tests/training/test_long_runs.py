@@ -243,13 +243,14 @@ with open(f"{folder}.jsonl", "w") as log:
     for step in range(1, 201):
         kept += [b"x" * int(sys.argv[1])]
         print(json.dumps({"step": step}), file=log, flush=True)
-        time.sleep(0.005)
+        time.sleep(0.01)
 """
 
 
 @pytest.mark.parametrize(("leak", "code"), [(0, 0), (30_000, 1)])
 def test_the_command_tells_a_training_that_grows(script, monkeypatch, capsys, tmp_path, leak, code):
     check, tree = script("long_run_check"), script("process_tree")
+    monkeypatch.setattr(script("growth"), "FEWEST", 3)
     monkeypatch.setattr(check, "TRAIN", [sys.executable, "-c", STEPS, str(leak)])
     monkeypatch.setattr(check, "TRAININGS", {"some": ()})
     monkeypatch.setattr(check, "watch", lambda process, log, _interval: tree.watch(process, Path(f"{log.parent}.jsonl"), 0.005))
