@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import sys
@@ -106,7 +107,8 @@ def become(request: dict[str, Any]) -> None:
         os.close(file)
     sys.argv = ["soli-train", *request["arguments"]]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    exec(request["plant"], {})
+    if request["plant"]:
+        runpy.run_path(request["plant"])
     from fault_check.injections import install
 
     install(request["inject"])
@@ -145,4 +147,4 @@ if __name__ == "__main__":
     request = serve()
     if request is not None:
         become(request)
-        leave(main if not request["program"] else lambda: exec(request["program"], {}))
+        leave(main if not request["program"] else lambda: runpy.run_path(request["program"]))

@@ -129,9 +129,17 @@ class Warm:
         self.begun += 1
         output = self.folder / f"output{self.begun}"
         request = {"arguments": list(arguments), "folder": str(folder), "output": str(output), "inject": inject or {}}
-        request |= {"plant": self.plant if plant is None else plant, "program": program}
+        request |= self._written(output, plant=self.plant if plant is None else plant, program=program)
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         return self.trainings[self._wait_for("started")]
+
+    def _written(self, output: Path, **texts: str) -> dict[str, str]:
+        """The programs as files beside the output, by name; "" where there is none."""
+        files = {name: output.with_suffix(f".{name}.py") if text else None for name, text in texts.items()}
+        for name, file in files.items():
+            if file is not None:
+                file.write_text(texts[name], encoding="utf-8")
+        return {name: str(file or "") for name, file in files.items()}
 
     def import_as(self, listing: Path) -> None:
         """Imports what another process has needed."""
