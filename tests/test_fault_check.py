@@ -81,6 +81,15 @@ HELPLESS = "from soli.training import checkpoint\ncheckpoint.remedy = lambda _: 
 SILENT = "import sys\nfrom soli.configuration import console\nconsole._in_one_line = lambda action: 1"
 LEAKING = "import subprocess\nsubprocess.Popen(['sleep', '600'])"
 OPEN = "from soli.training.lock import RunLock\nRunLock.take = lambda self, folder: folder.mkdir(parents=True, exist_ok=True)"
+SLOW = """
+import time
+from soli.training.checkpoint import Progress
+count = Progress.count_step
+def slowly(self):
+    time.sleep(0.3)
+    count(self)
+Progress.count_step = slowly
+"""
 REFUSED = {"refuse": [errno.EACCES, 12]}  # amid the training
 
 
@@ -111,7 +120,7 @@ def test_a_planted_defect_is_found(check, laboratory, tmp_path, monkeypatch, pla
 
 def test_two_trainings_in_one_folder_are_found(check, laboratory, monkeypatch):
     laboratory.reference("baseline")
-    monkeypatch.setattr(laboratory.warm, "plant", OPEN)
+    monkeypatch.setattr(laboratory.warm, "plant", OPEN + SLOW)  # the first one is still at work when the second one comes
     verdict = check.try_one(laboratory, 2000, "second process", "baseline", seed=0)
     assert verdict.outcome == "failed" and "two trainings shared a run folder" in verdict.problems
 

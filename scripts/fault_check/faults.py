@@ -211,10 +211,12 @@ def second_process(case: Case) -> None:
     while not (case.run / "config.yaml").exists() and not case.warm.is_over(first):
         case.rest(first, 0.01)
     case.rest(first, case.chance.uniform(0.0, 0.6) * case.reference.seconds)
+    case.kill(first, signal.SIGSTOP)  # it does not end before the second one has looked
     second = case.begin()
     case.wait(second, {0, 1}, (str(case.run.name), "another process trains", str(first.pid)))
     if second.status == 0 and "is finished" not in second.said:
         case.problems.append("two trainings shared a run folder")
+    case.kill(first, signal.SIGCONT)
     case.wait(first, {0})
 
 
