@@ -2,7 +2,7 @@
 
 python scripts/long_run_check.py [--steps 2000] [--only baseline] [--output FILE]
 
-Each training is a process of its own on one thread, looked at from outside five times a second, on Linux. After a warm-up of a quarter of
+Each training is a process of its own on one thread, looked at from outside ten times a second, on Linux. After a warm-up of a quarter of
 the steps the first third of the rest is compared with the last: medians of memory, of the training process and of its tree (METEOR's Java,
 the workers), which may grow by two per cent, and the fewest files, threads and processes, which may not grow. Prints a table and JSON; the
 exit code is 1 when something grew. Takes some six minutes on two cores.
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report["grown"] else 0
 
 
-def measure(command: Sequence[str], folder: Path, interval: float = 0.2) -> list[Sample]:
+def measure(command: Sequence[str], folder: Path, interval: float = 0.1) -> list[Sample]:
     """Runs a training into the run folder `folder` and looks at it. Raises RuntimeError with what it said when it fails."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen([*command, f"run_dir={folder}"], stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)

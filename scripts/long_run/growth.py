@@ -9,7 +9,7 @@ from typing import Any
 from process_tree import Held, Sample
 
 ALLOWED = 0.02  # of memory; counts may not grow at all
-FEWEST = 50  # looks in each third, so that some find no worker there
+FEWEST = 30  # looks in each third, so that some find no worker there
 MEMORY = ("resident", "anonymous")
 COUNTS = ("files", "threads")
 Rows = dict[str, dict[str, Any]]
