@@ -55,13 +55,13 @@ def main() -> None:
             for verdict in tqdm(check(Path(folder), given, numbers), desc="faults", unit="fault", total=given.faults, dynamic_ncols=True):
                 verdicts.append(verdict)
                 if verdict.outcome == "failed":
-                    tqdm.write(told(verdict, given.seed))
+                    tqdm.write(told(verdict, given.seed, given.only))
     except KeyboardInterrupt:
         print("Stopped by hand; what was found until then:")
     print(table(verdicts))
     failed = [verdict for verdict in verdicts if verdict.outcome == "failed"]
     for verdict in failed:
-        print(told(verdict, given.seed))
+        print(told(verdict, given.seed, given.only))
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=2) + "\n", encoding="utf-8")
     sys.exit(1 if failed or not verdicts else 0)
@@ -115,10 +115,11 @@ def try_one(laboratory: Laboratory, number: int, fault: str, variant: str, seed:
     return Verdict(number, fault, variant, outcome, case.account, case.stopped, case.problems)
 
 
-def told(verdict: Verdict, seed: int) -> str:
-    """A failure, and the command that repeats it."""
+def told(verdict: Verdict, seed: int, only: Sequence[str]) -> str:
+    """A failure, and the command that repeats it, in a run of these faults."""
+    chosen_alone = "" if list(only) == list(FAULTS) else f' --only "{",".join(only)}"'
     what = f"FAILED: {verdict.fault}, {verdict.variant} ({', '.join(verdict.account)}): {'; '.join(verdict.problems)}"
-    return f"{what}\n  again: python scripts/fault_check.py --seed {seed} --case {verdict.number}"
+    return f"{what}\n  again: python scripts/fault_check.py --seed {seed}{chosen_alone} --case {verdict.number}"
 
 
 def table(verdicts: Sequence[Verdict]) -> str:

@@ -28,6 +28,10 @@ class SoliError(ValueError):
     """A mistake of the user's: the message says what was given, what is allowed, and what to do. Commands print it without a traceback."""
 
 
+class BrokenWeights(SoliError):
+    """Weights that give numbers which are not finite: to go on from them is no use."""
+
+
 def check_value(key: str, value: object, is_allowed: bool, allowed: str) -> None:
     """Raises SoliError, `<key>=<value> must be <allowed>.`, unless it is."""
     if not is_allowed:

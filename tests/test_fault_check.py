@@ -61,7 +61,7 @@ def laboratory(check, tmp_path_factory):
 def test_a_fault_is_survived(check, laboratory, fault, variant):
     number = 1000 + list(check.FAULTS).index(fault)
     verdict = check.try_one(laboratory, number, fault, variant, seed=0)
-    assert verdict.problems == [], check.told(verdict, 0)
+    assert verdict.problems == [], check.told(verdict, 0, check.FAULTS)
     assert verdict.outcome in ("resumed", "stopped")
 
 

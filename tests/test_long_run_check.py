@@ -106,7 +106,7 @@ with open(f"{folder}.jsonl", "w") as log:
     for step in range(1, 201):
         kept += [b"x" * int(sys.argv[1])]
         print(json.dumps({"step": step}), file=log, flush=True)
-        time.sleep(0.01)
+        time.sleep(0.03)
 """
 
 

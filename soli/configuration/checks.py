@@ -30,16 +30,24 @@ def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
         raise SoliError(f"{given}: {key} is there already, leave out the +.")
 
 
+def check_repeated(overrides: Sequence[str]) -> None:
+    """Raises SoliError where the run that a command is about is given several times."""
+    for key, of_key in _given_again(overrides).items():
+        if key in ("run", "runs", "resume", "run_dir", "to"):
+            raise SoliError(f"{' '.join(of_key)}: {key} is given {len(of_key)} times. Give it once.")
+
+
 def repeated(overrides: Sequence[str]) -> list[str]:
-    """Sentences on what several overrides set, of which the last one counts. Raises SoliError for the run that a command is about."""
+    """Sentences on what several overrides set, of which the last one counts."""
+    return [f"{key} is given {len(of_key)} times: {of_key[-1]} counts." for key, of_key in _given_again(overrides).items()]
+
+
+def _given_again(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The overrides of each key that has several."""
     given: dict[str, list[str]] = {}
     for override in overrides:
         given.setdefault(override.partition("=")[0].lstrip("+"), []).append(override)
-    twice = [key for key, of_key in given.items() if len(of_key) > 1]
-    for key in ("run", "runs", "resume", "run_dir", "to"):
-        if key in twice:
-            raise SoliError(f"{' '.join(given[key])}: {key} is given {len(given[key])} times. Give it once.")
-    return [f"{key} is given {len(given[key])} times: {given[key][-1]} counts." for key in twice]
+    return {key: of_key for key, of_key in given.items() if len(of_key) > 1}
 
 
 def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) -> None:

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from soli.configuration.checks import repeated
+from soli.configuration.checks import check_repeated, repeated
 from soli.configuration.entry import ending_at_once
 from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_overrides
@@ -49,6 +49,7 @@ def run(config_name: str, job: str, arguments: Sequence[str]) -> int:
 
 def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
+    check_repeated(options.overrides)
     for sentence in repeated(options.overrides):
         print(sentence, file=sys.stderr, flush=True)
     work = functools.partial(_work, config_name, job)

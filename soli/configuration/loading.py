@@ -18,7 +18,7 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_values, repeated
+from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_repeated, check_values
 from soli.configuration.folder import config_folder
 from soli.configuration.schema import SCHEMAS
 from soli.interfaces import SoliError
@@ -82,7 +82,7 @@ class CheckedLoader(ConfigLoaderImpl):
             return config
 
         defaults = self.groups(name, repository)
-        repeated([override.input_line for override in own])
+        check_repeated([override.input_line for override in own])
         choices, values = _checked(own, defaults, repository)
         config = self._load(name, [*hydra_lines, *choices], run_mode)
         base = _own_part(config)

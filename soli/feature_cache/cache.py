@@ -21,7 +21,7 @@ from soli.degradations import Degradation
 from soli.feature_cache.disk import LOCK, alone, reporting
 from soli.feature_cache.origin import ORIGIN, difference, folder_of, origin_of, read_origin, write_origin
 from soli.feature_cache.rows import Rows
-from soli.interfaces import CaptionDataset, Example, SoliError
+from soli.interfaces import BrokenWeights, CaptionDataset, Example, SoliError
 from soli.model import Captioner, evaluating
 
 DTYPES = ("float16", "float32")
@@ -201,7 +201,7 @@ class FeatureCache:
             if features.isfinite().all():
                 largest = features.abs().max().item()
                 raise SoliError(f"The encoder's features reach {largest:.4g}, and float16 ends at 65504: keep them as float32.")
-            raise SoliError("The encoder's features are not finite: its weights are damaged, or do not belong to its architecture.")
+            raise BrokenWeights("The encoder's features are not finite: its weights are damaged, or do not belong to its architecture.")
         return numbers.flatten(1).cpu().numpy()
 
     @torch.inference_mode()

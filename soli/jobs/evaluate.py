@@ -151,9 +151,13 @@ def _check_any(scorer: CaptionScorer) -> None:
 
 def _say_of_data(*plans: Plan) -> None:
     """Of the photographs only those of the split that is evaluated are looked at."""
+    found: dict[str, Any] = {}
     for plan in plans:
+        data = json.dumps(plan.trained["dataset"], sort_keys=True)  # what the command changes of it is the same for all
         with contextlib.suppress(SoliError):  # photographs that cannot be read are all named later
-            say_of_data(plan.folder, data_fingerprint(plan.dataset, [plan.split]))
+            if data not in found:
+                found[data] = data_fingerprint(plan.dataset, [plan.split])
+            say_of_data(plan.folder, found[data])
 
 
 def _say_what_is_replaced(plan: Plan, path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from soli.datasets import data_differences
+from soli.json_text import read_object
+from soli.printing import printable, short
 
 
 def say_of_data(run: str | Path, found: Mapping[str, Any]) -> None:
@@ -16,12 +17,12 @@ def say_of_data(run: str | Path, found: Mapping[str, Any]) -> None:
     if different is None:
         print(f"The run {run} does not say what data it was trained on (no fingerprint in its data.json): these may be others.")
     elif different:
-        print(f"The data are not those that the run {run} was trained on ({'; '.join(different)}).")
+        print(printable(f"The data are not those that the run {run} was trained on ({short('; '.join(different), 1000)})."))
 
 
 def _recorded(folder: Path) -> Any:
     """The fingerprint in the run's data.json; None without one, as in older runs and damaged files."""
     try:
-        return json.loads((folder / "data.json").read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return read_object(folder / "data.json")["fingerprint"]
+    except (OSError, ValueError, KeyError):
         return None

@@ -33,8 +33,8 @@ from soli.runs import (
     runtime_settings,
     write_run,
 )
-from soli.training.checkpoint import LAST, read_progress
-from soli.training.leftovers import check_last, remove_unfinished
+from soli.training.checkpoint import LAST
+from soli.training.leftovers import check_last, is_finished, remove_unfinished
 from soli.training.lock import RunLock
 from soli.training.loop import train
 from soli.training.matching import Matching, keys_of_matching

@@ -35,6 +35,7 @@ from soli.json_text import parse_json
 from soli.model import Captioner
 from soli.printing import short
 from soli.training.damage import belonging, check_progress, check_shapes
+from soli.training.endings import advice
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
 from soli.training.sharding import placed, whole
@@ -160,8 +161,7 @@ def save_checkpoint(
             temporary.unlink(missing_ok=True)
         kept = "the previous one is untouched" if path.exists() else "there is no earlier one"
         raise SoliError(
-            f"The checkpoint {path} could not be written ({told(reason)}); {kept}. "
-            f"{remedy(reason)}, then continue with resume={path.parent}."
+            f"The checkpoint {path} could not be written ({told(reason)}); {kept}. {remedy(reason)}, then {advice(path.parent)}."
         ) from reason
 
 

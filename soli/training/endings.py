@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from soli.interfaces import SoliError
+from soli.interfaces import BrokenWeights, SoliError
 
 Item = TypeVar("Item")
 
@@ -22,6 +22,8 @@ def resumable(folder: Path) -> Iterator[None]:
     """A SoliError on the way, whose cause lies outside the run, says also how to go on once it is mended."""
     try:
         yield
+    except BrokenWeights:
+        raise
     except SoliError as reason:
         if "resume=" in str(reason):
             raise

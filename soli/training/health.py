@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from soli.interfaces import SoliError
+from soli.interfaces import BrokenWeights, SoliError
 
 COLLAPSED = 0.1  # of the distance between different photographs at the start
 MONOTONOUS = 0.5  # of the captions
@@ -38,10 +38,10 @@ def check_reached(model: nn.Module, phase: str) -> None:
 
 
 def check_finite(embeddings: Mapping[str, Tensor]) -> None:
-    """Raises SoliError for embeddings, by condition, that are infinite or not numbers: the last step has broken the weights."""
+    """Raises BrokenWeights for embeddings, by condition, that are infinite or not numbers: the last step has broken the weights."""
     for condition, of_condition in embeddings.items():
         if not of_condition.isfinite().all():
-            raise SoliError(
+            raise BrokenWeights(
                 f"The embeddings at {condition} are not finite in this validation: training stops, for its weights are broken. "
                 "Start a new run with a lower optimizer.lr, optimizer.weight_decay or optimizer.clip_norm."
             )

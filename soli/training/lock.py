@@ -44,7 +44,7 @@ class RunLock:
                 self._file = self._try(fcntl)
         except OSError as reason:
             raise SoliError(
-                f"The run folder {folder} cannot be written: {told(reason)}. {remedy(reason)}, or give another folder."
+                f"The run folder {folder} cannot be written: {told(reason)}. {remedy(reason)}, or give another run_dir."
             ) from reason
 
     def _try(self, fcntl: ModuleType) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 from soli.disks import remedy, told
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
+from soli.training.endings import advice
 
 
 class MetricsLog:
@@ -68,7 +69,7 @@ class MetricsLog:
     def _failed(self, reason: OSError) -> SoliError:
         return SoliError(
             f"The log {self._path} cannot be written ({told(reason)}); the last checkpoint is untouched. "
-            f"{remedy(reason)}, then continue with resume={self._path.parent}."
+            f"{remedy(reason)}, then {advice(self._path.parent)}."
         )
 
     def close(self) -> None:

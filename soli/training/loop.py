@@ -312,6 +312,7 @@ def _train_epoch(
         if run.is_over:
             break
     bar.close()
+    run.streams.close()  # else the last batch, and what its workers have opened, would stay until the training's end
     run.read_figures(everything=True)
     if progress.batch >= len(steps):
         rates = set_rates(optimizer, learning_rate(settings, progress.step - 1 - first_step, num_steps))  # of the last step

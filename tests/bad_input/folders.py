@@ -24,7 +24,7 @@ CASES = [
     ("train resume=runs/small optimizer.lr=1", "optimizer.lr was 0.001, is 1", "Leave it out, or start a new run"),
     ("train resume=runs/small run_dir=other", "run_dir was", "Leave it out, or start a new run"),
     ("train resume=runs/small decoder=tiny_gpt2", "decoder was", "Leave it out, or start a new run"),
-    ("train resume=runs/small runtime.device=cuda:7", "runtime.device=cuda:7 is not there", "Use runtime.device=cpu"),
+    ("train resume=runs/small runtime.device=cuda:99", "runtime.device=cuda:99 is not there", "Use runtime.device=cpu"),
     # features
     ("train features.cache=", "features.cache= holds an empty text", "give text or null"),
 ]

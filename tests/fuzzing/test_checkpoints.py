@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from soli.training.checkpoint import Progress, load_checkpoint, load_weights, read_progress, save_checkpoint
+from soli.training.checkpoint import STATE, Progress, load_checkpoint, load_weights, read_progress, save_checkpoint
 from tests.fuzzing.strategies import ODD_NUMBERS, VALUES, altered, damaged, folder_with, fuzz, only_sentences
 
 SETTINGS = {"seed": 1, "optimizer.lr": 0.1, "phases": ["caption"]}
@@ -84,11 +84,19 @@ def test_damaged_bytes(content: bytes) -> None:
 @fuzz(150)
 def test_progress_and_settings_of_other_types(name: str, data: st.DataObject) -> None:
     header, numbers = checkpoint()
-    told = json.loads(header["__metadata__"][name])
-    text = data.draw(
-        altered(told, VALUES).map(json.dumps) | st.text(max_size=9) | st.sampled_from(["[" * 100_000, "1" * 5000, "[]", "null"])
-    )
-    check(packed({**header, "__metadata__": {**header["__metadata__"], name: text}}, numbers))
+    state = json.loads(header["__metadata__"][STATE])
+    check(packed({**header, "__metadata__": {STATE: json.dumps({**state, name: data.draw(altered(state[name], VALUES))})}}, numbers))
+
+
+@given(
+    text=st.text(max_size=9) | st.sampled_from(["[" * 100_000, "1" * 5000, "[]", "null", "{}", '{"progress": 1}']),
+    entry=st.text(max_size=9),
+)
+@fuzz(50)
+def test_other_metadata(text: str, entry: str) -> None:
+    header, numbers = checkpoint()
+    for name in (STATE, entry, "progress"):
+        check(packed({**header, "__metadata__": {name: text}}, numbers))
 
 
 @given(data=st.data(), length=st.none() | ODD_NUMBERS.filter(lambda number: 0 <= number < 1 << 64))

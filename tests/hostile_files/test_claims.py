@@ -22,7 +22,7 @@ from soli.hub import read_config
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
 from soli.tokenization import tokenize
-from soli.training.checkpoint import Progress, load_checkpoint, load_weights, read_progress, save_checkpoint
+from soli.training.checkpoint import STATE, Progress, load_checkpoint, load_weights, read_progress, save_checkpoint
 from soli.vocabulary import Vocabulary
 from tests.small_tokenizers import byte_pairs
 from tests.training.small_runs import make_model, toy_data
@@ -84,7 +84,8 @@ def test_progress_of_other_types(tmp_path: Path, change: dict) -> None:
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    header["__metadata__"]["progress"] = json.dumps(json.loads(header["__metadata__"]["progress"]) | change)
+    state = json.loads(header["__metadata__"][STATE])
+    header["__metadata__"][STATE] = json.dumps({**state, "progress": state["progress"] | change})
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
     for read in (lambda: read_progress(path), lambda: load_checkpoint(path, model, settings={"seed": 1})):

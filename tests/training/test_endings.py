@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from soli.interfaces import SoliError
+from soli.interfaces import BrokenWeights, SoliError
 from soli.training.endings import resumable, told_of
 
 
@@ -16,6 +16,8 @@ def test_the_advice_is_added_once_and_to_mistakes_only():
         raise SoliError("The photograph a.jpg does not exist.")
     with pytest.raises(SoliError, match=r"^The log is full: continue with resume=runs/a\.$"), resumable(Path("runs/a")):
         raise SoliError("The log is full: continue with resume=runs/a.")
+    with pytest.raises(BrokenWeights, match=r"^Its weights are broken\.$"), resumable(Path("runs/a")):
+        raise BrokenWeights("Its weights are broken.")
     with pytest.raises(LookupError, match="^'a bug'$"), resumable(Path("runs/a")):
         raise KeyError("a bug")
 

@@ -9,6 +9,11 @@ from soli.training import interruption
 from soli.training.interruption import StopRequest
 
 
+@pytest.fixture(autouse=True)
+def without_torchrun(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+
+
 def test_the_second_signal_ends_it_at_once_with_advice():
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest("continue with resume=runs/a") as stop:

@@ -101,7 +101,7 @@ def grown(case, folder, load, leak=None):
 def test_a_training_holds_no_more_at_its_end(case, tmp_path, script):  # noqa: F811
     growth = grown(case, tmp_path, script)
     assert growth["objects"] < ALLOWED and growth["tensors"] < ALLOWED, growth
-    assert (growth["files"], growth["threads"], growth["processes"]) == (0, 0, 0)
+    assert max(growth["files"], growth["threads"], growth["processes"]) <= 0, growth  # what earlier tests had may end in between
 
 
 def test_planted_leaks_are_all_seen(tmp_path, script):  # noqa: F811
