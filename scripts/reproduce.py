@@ -20,9 +20,10 @@ from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
 from reproduction.tables import read, write_tables
-from soli_commands import is_finished, run_command, train
+from soli_commands import run_command, train
 
 from soli.interfaces import SoliError
+from soli.training.leftovers import is_finished
 
 
 def main() -> None:

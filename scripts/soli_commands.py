@@ -8,12 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soli.interfaces import SoliError
-from soli.training.checkpoint import LAST, read_progress
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run was trained to its end."""
-    return (folder / LAST).is_file() and read_progress(folder / LAST).finished
+from soli.training.leftovers import is_finished
 
 
 def train(folder: Path, overrides: Sequence[str], threads: int | None = None) -> None:

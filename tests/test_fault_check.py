@@ -49,7 +49,7 @@ def laboratory(check, tmp_path_factory):
         ("kill -9 in a save", "baseline"),
         ("SIGTERM", "con cached"),
         ("two signals", "baseline"),
-        ("SIGSTOP, then kill -9", "baseline"),
+        ("SIGSTOP then kill -9", "baseline"),
         ("full disk", "baseline"),
         ("no permission", "con cached"),
         ("photograph vanishes", "baseline"),

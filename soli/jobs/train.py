@@ -137,11 +137,6 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}{retrieval}")
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the run of this folder has come to its end."""
-    return (folder / LAST).exists() and read_progress(folder / LAST).finished
-
-
 def take_over(folder: Path, lock: RunLock) -> None:
     """Locks a run that is resumed, and sees to what a killed training has left. Raises SoliError where that is not enough to go on."""
     lock.take(folder)

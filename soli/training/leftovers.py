@@ -10,6 +10,11 @@ from soli.training.checkpoint import BEST, LAST, read_progress
 UNFINISHED = ("last.partial", "best.partial", "metrics.partial", "config.partial")  # files that were not yet moved into place
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the run of this folder has come to its end."""
+    return (folder / LAST).is_file() and read_progress(folder / LAST).finished
+
+
 def remove_unfinished(folder: Path) -> None:
     """Removes what was written halfway. For a process that trains there alone."""
     for name in UNFINISHED:
