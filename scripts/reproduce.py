@@ -20,23 +20,24 @@ from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
 from reproduction.tables import read, write_tables
-from soli_commands import run_command, train
+from soli_commands import check_begun, run_command, train
 
+import soli
 from soli.interfaces import SoliError
 from soli.training.leftovers import is_finished
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help=f"scale={'|'.join(SCALES)}, and overrides of soli.train, before the options")
+    parser.add_argument("overrides", nargs="*", help=f"scale={'|'.join(SCALES)}, and overrides of soli.train")
     parser.add_argument("--out", type=Path, help="a folder for the runs; runs/reproduce_<scale> if not given")
     parser.add_argument("--results", type=Path, help="a folder for the tables; <out>/results if not given")
-    parser.add_argument("--tables", nargs="+", default=["main"], help="of main, weights, augmentation, margin")
-    parser.add_argument("--pairs", nargs="+", help="resnet_att_lstm, vit_gpt2; both if not given")
+    parser.add_argument("--tables", nargs="+", default=["main"], help="of main, weights, augmentation, margin, after the overrides")
+    parser.add_argument("--pairs", nargs="+", help="resnet_att_lstm, vit_gpt2 (scale=toy: att_lstm, gpt2); both if not given")
     parser.add_argument("--seeds", nargs="+", type=int, help="those of the scale if not given")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, on one thread each if there are several")
     parser.add_argument("--dry-run", action="store_true", help="print what would be trained")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.jobs < 1:
         raise SoliError(f"--jobs {given.jobs} must be at least 1.")
     scales = [override.removeprefix("scale=") for override in given.overrides if override.startswith("scale=")]
@@ -45,6 +46,7 @@ def main() -> None:
     overrides = [override for override in given.overrides if not override.startswith("scale=")]
     out = given.out or Path("runs") / f"reproduce_{scales[0]}"
     plan = Plan.of(scales[0], out, given.tables, given.pairs, given.seeds, overrides)
+    check_trainings(plan.trainings())
     if given.dry_run:
         for training in plan.trainings():
             print("soli.train", *training.overrides, f"run_dir={training.folder}", "# finished" if is_finished(training.folder) else "")
@@ -53,6 +55,15 @@ def main() -> None:
     for pair in plan.pairs:
         for table in plan.tables:
             evaluate(plan, pair, table, given.results or out / "results")
+
+
+def check_trainings(trainings: list[Training]) -> None:
+    """Raises SoliError for what soli.train would refuse of their settings, before the first one begins."""
+    for training in trainings:
+        check_begun(training.folder, training.overrides)
+        config = soli.compose([*training.overrides, f"run_dir={training.folder}"])
+        if config.epochs < len(config.variant.phases):
+            raise SoliError(f"epochs={config.epochs} is too few for {training.folder.name}, each of whose phases needs one. Give more.")
 
 
 def train_all(trainings: list[Training], jobs: int) -> None:

@@ -79,6 +79,8 @@ def test_the_papers_table_from_nothing_and_then_again_without_training(reproduce
     assert {row["against"] for row in par} == {"baseline", "aug"}
     assert all(float(row["mean"]) == comparison["variants"]["par"]["scores"]["R0.1S50"]["CIDEr"]["mean"] for row in par)
 
+    with pytest.raises(SoliError, match=r"start_0 was begun without optimizer.lr=0.5: give another --out"):
+        reproduce(*arguments, "optimizer.lr=0.5")
     again = reproduce(*arguments)
     assert [command for command, *_ in again] == ["evaluate"] * 3
     assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == first
@@ -118,6 +120,8 @@ def test_overrides_of_a_pair_and_of_its_start(scripts, tmp_path):
         (["scale=toy", "--tables", "weight"], "did you mean weights"),
         (["scale=toy", "--seeds", "0", "0"], "each once"),
         (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),
+        (["scale=toy", "optimzer.lr=1", "--dry-run"], "optimizer"),
+        (["scale=toy", "epochs=1"], "epochs=1 is too few for con_0"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_trained(reproduce, arguments, message, tmp_path):
@@ -129,5 +133,6 @@ def test_mistakes_are_found_before_anything_is_trained(reproduce, arguments, mes
 def test_a_training_that_fails_ends_the_script_with_a_sentence(tmp_path):
     command = [sys.executable, SCRIPTS / "reproduce.py", "scale=toy", "optimizer.lr=-1", "--out", tmp_path, "--seeds", "0"]
     answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 1 and answer.stderr == f"error: soli.train failed: see the end of {tmp_path}/att_lstm/start_0.log.\n"
-    assert "optimizer.lr=-1" in (tmp_path / "att_lstm" / "start_0.log").read_text()
+    log = tmp_path / "att_lstm" / "start_0.log"
+    assert answer.returncode == 1 and answer.stderr.startswith(f"error: soli.train failed, see {log}: optimizer.lr=-1")
+    assert "optimizer.lr=-1" in log.read_text()

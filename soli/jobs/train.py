@@ -34,6 +34,7 @@ from soli.runs import (
     write_run,
 )
 from soli.training.checkpoint import LAST
+from soli.training.endings import interruptible
 from soli.training.leftovers import check_last, is_finished, remove_unfinished
 from soli.training.lock import RunLock
 from soli.training.loop import train
@@ -129,8 +130,9 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         lock.take(folder)
         write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
         announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
-    model.to(device).to(memory_format=torch.channels_last)
-    progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
+    with interruptible(folder):
+        model.to(device).to(memory_format=torch.channels_last)
+        progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         retrieval = " metrics=retrieval" if recipe.validation.metric == "rsum" else ""

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -34,7 +35,7 @@ from soli.interfaces import SoliError
 from soli.json_text import parse_json
 from soli.model import Captioner
 from soli.printing import short
-from soli.training.damage import belonging, check_progress, check_shapes
+from soli.training.damage import belonging, check_progress, check_shapes, checksum
 from soli.training.endings import advice
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
@@ -151,10 +152,14 @@ def save_checkpoint(
     if not writes:
         return
     temporary = path.with_suffix(".partial")
+    state = {"progress": asdict(progress), "settings": settings, "checksum": checksum(tensors)}
     try:
-        save_file(tensors, temporary, metadata={STATE: json.dumps({"progress": asdict(progress), "settings": settings})})
+        with open(temporary, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode  # as of the user's other files: safetensors leaves files that only their owner may read
+        save_file(tensors, temporary, metadata={STATE: json.dumps(state)})
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, stat.S_IMODE(mode))
         os.replace(temporary, path)
     except (OSError, SafetensorError) as reason:
         with contextlib.suppress(OSError):  # a disk that takes nothing may not give it back either
@@ -267,6 +272,8 @@ def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], P
         if not isinstance(settings, dict | None):
             raise TypeError("its settings are no object")
         tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not only_progress and state.get("checksum", checksum(tensors)) != checksum(tensors):
+            raise ValueError("its numbers are not those that were written")
         return tensors, progress, settings
 
 
@@ -279,9 +286,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as reason:
-        raise SoliError(
-            f"{path} is damaged or no checkpoint of soli ({first_line(reason)}). Use another checkpoint of the run."
-        ) from reason
+        others = f"a copy of it, or start a new run with init_from={path.parent}" if path.name == LAST else "another checkpoint of the run"
+        raise SoliError(f"{path} is damaged or no checkpoint of soli ({first_line(reason)}). Use {others}.") from reason
 
 
 def _listing(folder: Path) -> str:

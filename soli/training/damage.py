@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from soli.hub import first_line
@@ -35,6 +37,14 @@ def check_progress(progress: Any) -> None:
             raise ValueError(f"its {place.name} is {str(value)[:60]!r}")
     if progress.sums and progress.batch <= progress.skipped:
         raise ValueError(f"it has left out {progress.skipped} of {progress.batch} steps")
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Eight hexadecimal digits (CRC-32) of all numbers, in the order of their names: a single bit that a disk has changed changes them."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), total)
+    return f"{total:08x}"
 
 
 def check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor]) -> None:

@@ -18,6 +18,15 @@ def advice(folder: Path) -> str:
 
 
 @contextmanager
+def interruptible(folder: Path) -> Iterator[None]:
+    """Ctrl-C on the way, before anything answers it with more, says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as reason:
+        raise KeyboardInterrupt(str(reason) or f"Interrupted; {advice(folder)}") from reason
+
+
+@contextmanager
 def resumable(folder: Path) -> Iterator[None]:
     """A SoliError on the way, whose cause lies outside the run, says also how to go on once it is mended."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from soli.interfaces import SoliError
-from soli.training.checkpoint import BEST, LAST, read_progress
+from soli.training.checkpoint import BEST, LAST, Progress, read_progress
 
 UNFINISHED = ("last.partial", "best.partial", "metrics.partial", "config.partial")  # files that were not yet moved into place
 
@@ -22,15 +22,33 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def check_last(folder: Path) -> None:
-    """Raises SoliError where the run has gone beyond its first save, and the checkpoint to resume from is gone.
+    """Raises SoliError where the checkpoint to resume from is gone, and the run had saved one, as its best checkpoint or its log tells.
 
     A training that is killed between its first best and its first last checkpoint simply begins again: nothing before it is lost.
     """
     if (folder / LAST).exists() or not (folder / BEST).exists():
         return
     reached = read_progress(folder / BEST)
-    if reached.phase > 0 or reached.epoch > 1:
+    if reached.phase > 0 or reached.epoch > 1 or _num_validations(folder / "metrics.jsonl") > 1:  # it was saved after the first one
         raise SoliError(
             f"{folder / LAST}, from which a run is resumed, is missing, and {folder / BEST} was saved after step {reached.step}: "
             f"training anew would lose it. Put {LAST} back, or start a new run from the best weights with init_from={folder}."
         )
+
+
+def forget_lost_best(folder: Path, progress: Progress, says: bool = True) -> None:
+    """Where the best checkpoint of the phase is gone, `progress` knows of none any more, and the next validation saves one."""
+    if progress.best_score is None or (folder / BEST).exists():
+        return
+    if says:
+        print(f"{folder / BEST}, with a validation score of {progress.best_score:.3f}, is missing: the next validation saves another one.")
+    progress.best_score, progress.validations_without_gain = None, 0
+
+
+def _num_validations(log: Path) -> int:
+    """Of those in the log; 0 without a log, and of lines that are spoilt."""
+    try:
+        lines = log.read_bytes().split(b"\n")
+    except OSError:
+        return 0
+    return sum(line.startswith(b"{") and b'"kind": "validation"' in line for line in lines)

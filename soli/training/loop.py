@@ -28,6 +28,7 @@ from soli.training.endings import advice, resumable, told_of
 from soli.training.figures import Figures
 from soli.training.health import check_reached, stop_unless_finite
 from soli.training.interruption import StopRequest
+from soli.training.leftovers import forget_lost_best
 from soli.training.logging import MetricsLog
 from soli.training.matching import Matching
 from soli.training.parts import PhaseViews
@@ -81,6 +82,8 @@ def train(
     prepare_negatives(recipe, data, siamese, matching)
     saved = resume and (folder / LAST).exists()
     progress = load_checkpoint(folder / LAST, model, settings=settings) if saved else Progress()
+    if saved:
+        forget_lost_best(folder, progress, accelerator.is_main_process)
     known = (progress.step, progress.num_logged) if resume else (None, None)
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, *known)
     with log, StopRequest(advice(folder)) as stop, ExitStack() as streams:

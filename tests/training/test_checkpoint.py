@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and nothing is lost when a save fails or a file is damaged."""
 
 import errno
+import os
 
 import pytest
 import torch
@@ -76,3 +77,26 @@ def test_another_architecture_is_refused_and_the_model_left_alone(trained, tmp_p
     with pytest.raises(SoliError, match="another architecture"):
         load_checkpoint(tmp_path / "last.safetensors", other)
     assert torch.equal(other[0].weight, before)
+
+
+@pytest.mark.parametrize("place", [-1, -50, -200])
+def test_a_bit_that_a_disk_has_changed_is_found(trained, tmp_path, place):
+    model, optimizer = trained
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, model, Progress(step=1), optimizer)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert read_progress(path).step == 1
+    with pytest.raises(SoliError, match=r"is damaged.*not those that were written.*init_from="):
+        load_checkpoint(path, model, optimizer)
+
+
+def test_a_checkpoint_is_as_readable_as_the_users_other_files(trained, tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "last.safetensors", trained[0], Progress())
+        (tmp_path / "other").write_text("")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "last.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

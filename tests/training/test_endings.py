@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from soli.interfaces import BrokenWeights, SoliError
-from soli.training.endings import resumable, told_of
+from soli.training.endings import interruptible, resumable, told_of
 
 
 def test_the_advice_is_added_once_and_to_mistakes_only():
@@ -40,3 +40,12 @@ def test_a_stream_passes_items_on_and_closing_it_closes_what_it_reads():
     next(stream)
     stream.close()
     assert closed == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"), [("", "Interrupted; continue with resume=runs/a"), ("Stopped after step 3.", "Stopped after step 3.")]
+)
+def test_ctrl_c_says_how_to_go_on(said, message):
+    with pytest.raises(KeyboardInterrupt) as caught, interruptible(Path("runs/a")):
+        raise KeyboardInterrupt(said)
+    assert str(caught.value) == message

@@ -358,7 +358,7 @@ def test_a_phase_that_trains_nothing_that_matching_could_move_is_refused(data):
     both = phases(train={"decoder": 1.0}, losses={"caption": 1.0, "matching": 1.0})
     settings = {"degradation": {"conditions": []}, "loader": {"max_tokens": 40}, "generation": {"max_tokens": 30}}
     with pytest.raises(SoliError, match=r"matching loss, but trains neither the encoder nor a matcher"):
-        _check_recipe(settings, make_recipe(both), data.dataset, model)
+        _check_recipe(settings, make_recipe(both), model)
 
 
 def test_memories_that_the_data_cannot_fill_are_refused(data, tmp_path):
