@@ -30,6 +30,7 @@ from verifying import Verdict, about_extras, verify
 from soli.datasets.archive_entries import kind_of, open_archive
 from soli.datasets.archives import unpack
 from soli.interfaces import SoliError
+from soli.printing import printable
 from soli.spelling import nearest
 
 
@@ -43,7 +44,7 @@ def main() -> None:
         else:
             verdict = prepare(facts, given.sources, out, Manner(given.link, given.size), given.partial)
     except KeyboardInterrupt:
-        print(f"\nStopped. What is whole is kept in {out}: the same command goes on from there.", file=sys.stderr)
+        print(printable(f"\nStopped. What is whole is kept in {out}: the same command goes on from there."), file=sys.stderr)
         sys.exit(130)
     report = {"dataset": facts.name, "folder": str(out), "complete": verdict.is_complete, **verdict.figures}
     report |= {"missing": verdict.missing, "notes": verdict.notes, "next": next_command(facts, out, verdict)}
@@ -189,7 +190,7 @@ def add_archive(archive: Path, facts: Facts, out: Path, found: Found) -> None:
     stat = archive.stat()
     folder = out / WORK / f"{archive.stem}-{stat.st_size}-{stat.st_mtime_ns}"
     if not folder.exists():
-        print(f"Unpacking {archive.name} ...", flush=True)
+        print(printable(f"Unpacking {archive.name} ..."), flush=True)
     unpack(archive, folder, wanted=wanted)
     for name in strangers:
         found.count_other(Path(name).name)
@@ -201,4 +202,4 @@ if __name__ == "__main__":
     try:
         main()
     except SoliError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(printable(f"error: {error}"))

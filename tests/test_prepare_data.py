@@ -322,6 +322,18 @@ def test_what_is_missing_can_be_given_later(command, tmp_path):
     assert command("flickr8k", photographs, "--out", "other")[0] == 0
 
 
+def test_the_same_photograph_is_counted_once_whatever_its_name_is_in_an_archive(command, tmp_path):
+    files = {"./": b"", **EIGHT.photographs, **below(".", THIRTY.photographs), "dataset_flickr8k.json": EIGHT.karpathy}
+    code, said = command("flickr8k", write_zip(tmp_path / "all.zip", files))
+    assert code == 0 and "Left alone: photographs of Flickr30k (8)." in said, said
+
+
+def test_names_do_nothing_to_the_terminal(command, tmp_path):
+    files = below("images", EIGHT.photographs) | {"dataset_flickr8k.json": EIGHT.karpathy}
+    code, said = command("flickr8k", write_folder(tmp_path / "mine", files), "--out", "a\x1b[2Jb")
+    assert code == 0 and "Flickr8k in a\\x1b[2Jb\n" in said and "\x1b" not in said
+
+
 def test_kaggles_captions_alone_have_no_splits(command, tmp_path):
     code, said = command("flickr8k", kaggle(tmp_path)[0])
     assert code == 1 and "nothing says which photographs train and which test: Flickr_8k.trainImages.txt" in said
@@ -443,6 +455,14 @@ def leaving(folder: Path) -> Path:
     return write_zip(folder / "Flickr8k_Dataset.zip", {"../1000_0000000000.jpg": b"bad"})
 
 
+def without_name(folder: Path) -> Path:
+    return write_zip(folder / "Flickr8k_Dataset.zip", {"./": b"", ".": b"bad"} | EIGHT.photographs)
+
+
+def with_codes(folder: Path) -> Path:
+    return write_folder(folder / "mine", below("\x1b[2Jone", EIGHT.photographs) | below("two", {EIGHT.names[0]: photograph(9)}))
+
+
 def nothing(folder: Path) -> Path:
     return write_folder(folder / "empty", {"notes.md": b"nothing"})
 
@@ -455,6 +475,8 @@ MISTAKES = {
     saved_json: "dataset_flickr8k.json is a web page",
     half_json: "dataset_flickr8k.json, line 1: the JSON is broken",
     leaving: "leads out of its folder",
+    without_name: "the entry '.' is no name of a file",
+    with_codes: f"mine{os.sep}\\x1b[2Jone and in ",
     nothing: "has nothing of Flickr8k that is known here. Needed are Flickr8k_Dataset.zip",
     lambda folder: folder / "nowhere.zip": "nowhere.zip does not exist (relative paths start at ",
 }
@@ -465,7 +487,7 @@ def test_a_source_that_is_of_no_use_gets_a_sentence_and_leaves_nothing(command, 
     source = make(tmp_path)
     before = tree(tmp_path)
     code, said = command("flickr8k", source, "--out", "prepared")
-    assert code == 1 and sentence in said and "Traceback" not in said, said
+    assert code == 1 and sentence in said and "Traceback" not in said and "\x1b" not in said, said
     assert tree(tmp_path) == before
 
 

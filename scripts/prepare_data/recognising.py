@@ -23,6 +23,7 @@ COCO_CAPTIONS = re.compile(r"captions_(train|val)20(14|17)", re.IGNORECASE)
 KARPATHY_NAME = re.compile(r'"dataset"\s*:\s*"(\w+)"')
 TOKEN_LINE = re.compile(r"(\S+?\.jpg)(\.\d+)?#\d+\t")
 TELLING = re.compile(r"dataset_|captions|token|images\.txt|results", re.IGNORECASE)  # names from which captions are expected
+LEFT_BEHIND = ("thumbs.db", "desktop.ini")
 HEAD = 4096  # bytes of a caption file that tell what it is
 
 
@@ -61,7 +62,7 @@ class Found:
 def is_debris(name: str) -> bool:
     """Whether a file is one of those that macOS and Windows leave behind."""
     parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or any(part.startswith(".") for part in parts) or parts[-1].lower() in ("thumbs.db", "desktop.ini")
+    return "__MACOSX" in parts or any(part.startswith(".") for part in parts) or PurePosixPath(name).name.lower() in LEFT_BEHIND
 
 
 def is_wanted(name: str, facts: Facts) -> bool:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from soli.datasets.archive_entries import Archive, Entry, open_archive, reading
 from soli.datasets.archive_names import EntryNames
 from soli.interfaces import SoliError
+from soli.printing import printable
 
 RECORD = ".unpacked.json"  # in a folder that is whole: which archive it came from
 CHUNK = 2**18  # bytes
@@ -96,7 +97,7 @@ def _unpack_all(archive: Path, folder: Path, limits: Limits, wanted: Callable[[s
         _check_size(archive, opened, folder, most, wanted)
         names, written = EntryNames(limits.depth, [RECORD]), 0
         hidden = archive_bytes < SHOW_PROGRESS_FROM
-        with tqdm(total=archive_bytes, desc=archive.name, unit="B", unit_scale=True, leave=False, disable=hidden or None) as progress:
+        with tqdm(total=archive_bytes, desc=printable(archive.name), unit="B", unit_scale=True, leave=False, disable=hidden or None) as progress:
             for number, entry in enumerate(_entries(archive, opened), start=1):
                 if number > limits.entries:
                     raise SoliError(f"{archive} has more than {limits.entries:,} entries: it may be made to fill the disk.")
