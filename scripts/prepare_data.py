@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().with_suffix("")))
 
 from facts import DATASETS, Facts
-from placing import WORK, Manner, Placed, check_output, check_texts, choose, place, writing
+from placing import OTHERWISE, WORK, Manner, Placed, check_output, check_texts, choose, place
 from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, look_at_file
 from reporting import next_command, show
 from shrinking import SMALLEST
@@ -29,6 +29,7 @@ from verifying import Verdict, about_extras, verify
 
 from soli.datasets.archive_entries import kind_of, open_archive
 from soli.datasets.archives import unpack
+from soli.disks import writing
 from soli.interfaces import SoliError
 from soli.printing import printable
 from soli.spelling import nearest
@@ -49,7 +50,7 @@ def main() -> None:
     report = {"dataset": facts.name, "folder": str(out), "complete": verdict.is_complete, **verdict.figures}
     report |= {"missing": verdict.missing, "notes": verdict.notes, "next": next_command(facts, out, verdict)}
     if given.report is not None:
-        with writing(given.report):
+        with writing(given.report, "give another --report"):
             given.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     show(facts, out, verdict)
     sys.exit(not verdict.is_complete)
@@ -147,7 +148,7 @@ def gather(facts: Facts, sources: list[Path], out: Path, manner: Manner) -> tupl
         add(source, facts, out, found)
     photographs, texts = choose(found, facts, out, manner.size)
     check_texts(texts, facts)
-    with writing(out):
+    with writing(out, OTHERWISE):
         out.mkdir(parents=True, exist_ok=True)
     return found, place(photographs, texts, out, facts, manner)
 

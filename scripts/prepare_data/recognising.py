@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from facts import DATASETS, Facts, dataset_of
 
 from soli.datasets.archive_entries import kind_of
+from soli.disks import told
 from soli.interfaces import SoliError
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
@@ -156,7 +157,7 @@ def _ends(path: Path) -> tuple[str, str]:
             file.seek(max(0, os.path.getsize(path) - HEAD))
             return head.decode("utf-8", "replace"), file.read().decode("utf-8", "replace")
     except OSError as error:
-        raise SoliError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{path} cannot be read: {told(error).lower()}.") from error
 
 
 def files_below(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
@@ -169,7 +170,7 @@ def files_below(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise SoliError(f"{folder} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{folder} cannot be read: {told(error).lower()}.") from error
     for entry in entries:
         if is_debris(entry.name):
             continue

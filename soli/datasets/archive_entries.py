@@ -1,4 +1,4 @@
-"""What is in an archive (zip; tar, plain or by gzip, bzip2 or xz; a single file by one of these), an entry at a time, nothing of it believed."""
+"""What is in an archive (zip; tar or a single file, by gzip, bzip2 or xz; plain tar), an entry at a time, nothing of it believed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from soli.datasets.archive_names import split
+from soli.disks import told
 from soli.interfaces import SoliError
 
 BLOCK = 512  # bytes of a tar file's header
@@ -36,7 +37,8 @@ class Entry:
 
 
 class Archive(Protocol):
-    """`size`: what the archive says that the wanted files take, in bytes; None: it does not say. Their names are not checked yet. `position`: bytes that were read of it."""
+    """`size`: what the archive says that the wanted files take, in bytes, by names that are not checked yet; None: it does not say.
+    `position`: bytes that were read of it."""
 
     def entries(self) -> Iterator[Entry]: ...
 
@@ -55,7 +57,7 @@ def kind_of(path: Path) -> str | None:
         with open(path, "rb") as file:
             head = file.read(1024)
     except OSError as error:
-        raise SoliError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{path} cannot be read: {told(error).lower()}.") from error
     if path.suffix.lower() in UNFINISHED:
         raise SoliError(f"{path} is a download that is not finished, by its name: wait for it, or start it again.")
     if not head:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import tarfile
+import threading
 import time
 import warnings
 import zipfile
@@ -127,6 +128,15 @@ def test_a_finished_archive_is_not_unpacked_again_but_a_changed_one_is_refused(t
     make_zip(archive, {"a.txt": b"another"})
     with pytest.raises(SoliError, match="is there already, and is not what .*a.zip unpacks to"):
         unpack(archive, folder)
+
+
+def test_a_record_that_another_program_wrote_is_no_record(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", CONTENT)
+    (tmp_path / "out").mkdir()
+    for content in (b"[" * 100_000, b"[]", b"{", b"\xff"):
+        (tmp_path / "out" / RECORD).write_bytes(content)
+        with pytest.raises(SoliError, match="is there already, and is not what"):
+            unpack(archive, tmp_path / "out")
 
 
 def test_a_folder_or_a_link_that_was_there_is_left_alone(tmp_path: Path) -> None:
@@ -394,7 +404,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(SoliError, match="cannot be written: no space left on device; free some space"):
+    with pytest.raises(SoliError, match="cannot be written: no space left on device. Free some space there, or choose another folder"):
         unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
@@ -427,6 +437,53 @@ def test_what_a_killed_unpacking_left_is_removed_but_not_what_another_writes(tmp
     finally:
         os.close(lock)
     assert not dead.exists() and (alive / "a.txt").exists() and files_of(tmp_path / "out") == CONTENT
+
+
+def test_a_new_folder_that_another_takes_for_a_leftover_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other removes it before it is locked; or holds its lock while this one asks for it, and removes it then."""
+    fcntl = pytest.importorskip("fcntl")
+    open_file, taken, others = os.open, [], []
+
+    def remove(folder: Path, descriptor: int) -> None:
+        shutil.rmtree(folder)
+        os.close(descriptor)
+
+    def open_after_another(path: Path, flags: int, *rest: int, **named: int) -> int:
+        if ".unfinished-" in str(path) and path not in taken and len(taken) < 2:
+            taken.append(path)
+            theirs = open_file(path, os.O_RDONLY)
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            if len(taken) == 1:
+                remove(path, theirs)
+            else:
+                ours = open_file(path, flags)
+                others.append(threading.Thread(target=remove, args=(path, theirs)))
+                others[0].start()
+                return ours
+        return open_file(path, flags, *rest, **named)
+
+    archive = make_zip(tmp_path / "a.zip", CONTENT)
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "open", open_after_another)
+        assert unpack(archive, tmp_path / "out")
+    others[0].join()
+    assert len(taken) == 2 and files_of(tmp_path / "out") == CONTENT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+def test_a_leftover_that_another_removes_at_the_same_time_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl")
+    leftover = tmp_path / ".out.unfinished-dead"
+    leftover.mkdir()
+    open_file = os.open
+
+    def open_too_late(path: Path, *rest: int, **named: int) -> int:
+        if path == leftover:
+            leftover.rmdir()
+        return open_file(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", open_too_late)
+    assert unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out") and not leftover.exists()
 
 
 def test_a_killed_process_leaves_no_folder_that_is_taken_for_whole(tmp_path: Path) -> None:
