@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().with_suffix("")))
 
 from facts import DATASETS, Facts
-from placing import OTHERWISE, WORK, Manner, Placed, check_output, check_texts, choose, place
+from holding import alone
+from placing import WORK, Manner, Placed, check_output, check_texts, choose, place
 from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, look_at_file
 from reporting import next_command, show
 from shrinking import SMALLEST
@@ -110,20 +111,21 @@ def check(facts: Facts, out: Path, partial: bool) -> Verdict:
 
 
 def prepare(facts: Facts, sources: list[Path], out: Path, manner: Manner, partial: bool) -> Verdict:
-    """Fills the folder, and verifies it. Raises SoliError for sources that are not of the dataset, before anything is placed."""
+    """Fills the folder, and verifies it.
+
+    Raises SoliError for sources that are not of the dataset, before anything is placed, and where another process fills the folder.
+    """
     check_output(out, facts, sources)
     check_sources(sources)
-    was_there = out.exists()
-    try:
-        found, placed = gather(facts, sources, out, manner)
-        extras = about_extras(found.extras)
-    except SoliError:
+    with alone(out):
+        try:
+            found, placed = gather(facts, sources, out, manner)
+            extras = about_extras(found.extras)
+        except SoliError:
+            shutil.rmtree(out / WORK, ignore_errors=True)
+            raise
         shutil.rmtree(out / WORK, ignore_errors=True)
-        if not was_there and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-        raise
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    verdict = verify(out, look_below(out, facts), facts, partial)
+        verdict = verify(out, look_below(out, facts), facts, partial)
     left = ", ".join(f"{what} ({number:,})" for what, number in [*found.others.items(), ("other files", found.ignored)] if number)
     verdict.notes[:0] = extras + ([f"Left alone: {left}."] if left else [])
     verdict.figures["placed"] = vars(placed)
@@ -142,14 +144,12 @@ def check_sources(sources: list[Path]) -> None:
 
 def gather(facts: Facts, sources: list[Path], out: Path, manner: Manner) -> tuple[Found, Placed]:
     """Puts what the sources have into the folder. An interruption leaves what was unpacked for the next time."""
-    found = look_below(out, facts) if out.is_dir() else Found()
+    found = look_below(out, facts)
     found.archives.clear()  # that lie in the output folder count only where they are given
     for source in sources:
         add(source, facts, out, found)
     photographs, texts = choose(found, facts, out, manner.size)
     check_texts(texts, facts)
-    with writing(out, OTHERWISE):
-        out.mkdir(parents=True, exist_ok=True)
     return found, place(photographs, texts, out, facts, manner)
 
 

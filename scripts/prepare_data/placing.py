@@ -16,9 +16,9 @@ from recognising import PHOTOGRAPHS, Found, is_debris
 from shrinking import shrink
 from tqdm import tqdm
 
-from soli.datasets import check_photographs
 from soli.datasets.archives import SPARE_BYTES
 from soli.datasets.flickr_text import read_kaggle_file, read_token_file
+from soli.datasets.images import unreadable
 from soli.datasets.karpathy import read_karpathy
 from soli.datasets.records import counted
 from soli.disks import told, writing
@@ -148,11 +148,7 @@ def _readable(places: list[Path]) -> list[Path]:
 
 
 def _is_readable(path: Path) -> bool:
-    try:
-        check_photographs([Example(path.name, (), path)])
-    except SoliError:
-        return False
-    return True
+    return not unreadable([Example(path.name, (), path)])
 
 
 def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, manner: Manner) -> Placed:

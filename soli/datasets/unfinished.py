@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -33,10 +34,11 @@ def unfinished(folder: Path, otherwise: str) -> Iterator[Path]:
 def lock(folder: Path, wait: bool = False) -> int | None:
     """A lock on a folder, which the system takes back when the descriptor is closed, or this process ends.
 
-    None: the folder is not there any more, or the system or the disk locks nothing. `wait`: until another process gives it up.
+    None: the system or the disk locks nothing, or nothing of this user's. `wait`: until another process gives it up.
 
     Raises:
         BlockingIOError: another process holds it, and this one does not wait.
+        FileNotFoundError: the folder is not there any more.
     """
     try:
         import fcntl  # Windows has none
@@ -44,19 +46,19 @@ def lock(folder: Path, wait: bool = False) -> int | None:
         return None
     try:
         held = os.open(folder, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):
+    except PermissionError:
         return None
     try:
         fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(held), os.stat(folder)):
-            return held
-    except BlockingIOError:
+        if not os.path.samestat(os.fstat(held), os.stat(folder)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    except (BlockingIOError, FileNotFoundError):
         os.close(held)
         raise
-    except OSError:  # the disk locks nothing, or the folder was removed by the one who held the lock
-        pass
-    os.close(held)
-    return None
+    except OSError:  # as some disks of networks say
+        os.close(held)
+        return None
+    return held
 
 
 def _new(folder: Path) -> tuple[Path, int | None]:
@@ -64,9 +66,10 @@ def _new(folder: Path) -> tuple[Path, int | None]:
     while True:
         partial = folder.with_name(_prefix(folder) + secrets.token_hex(4))
         partial.mkdir()
-        held = lock(partial, wait=True)
-        if partial.is_dir():
-            return partial, held
+        try:
+            return partial, lock(partial, wait=True)
+        except FileNotFoundError:
+            continue
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -74,7 +77,7 @@ def _remove_leftovers(folder: Path) -> None:
     for leftover in [path for path in folder.parent.iterdir() if path.name.startswith(_prefix(folder))]:
         try:
             held = lock(leftover)
-        except BlockingIOError:
+        except (BlockingIOError, FileNotFoundError):
             continue
         if held is not None:
             shutil.rmtree(leftover, ignore_errors=True)
