@@ -45,7 +45,7 @@ class Limits:
 
 
 def unpack(archive: Path, folder: Path, limits: Limits | None = None, wanted: Callable[[str], bool] | None = None) -> bool:
-    """Unpacks an archive into a new folder. Returns False where that was done before and nothing is left to do.
+    """Unpacks an archive into a new folder. Returns False where that was done before, or meanwhile, and nothing is left to do.
 
     Everything is written to a folder beside it that gets its name at the end: `folder` is whole, or not there. What an interrupted
     unpacking left beside it is removed. Archives within the archive stay as they are; empty folders, modes, owners and times are left out.
@@ -70,7 +70,12 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None, wanted: Ca
         _unpack_all(archive, partial, limits, wanted or (lambda name: True))
         with writing(folder, OTHERWISE):
             (partial / RECORD).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
-            os.rename(partial, folder)
+            try:
+                os.rename(partial, folder)
+            except OSError:
+                if _record(folder) == stamp:  # another process was quicker
+                    return False
+                raise
     return True
 
 

@@ -130,6 +130,14 @@ def test_a_finished_archive_is_not_unpacked_again_but_a_changed_one_is_refused(t
         unpack(archive, folder)
 
 
+def test_the_quicker_of_two_that_unpack_the_same_is_as_good_for_both(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    archive, quicker = make_zip(tmp_path / "a.zip", CONTENT), []
+    assert not unpack(archive, tmp_path / "out", wanted=lambda name: quicker.append(unpack(archive, tmp_path / "out")) or True)
+    assert quicker[0] and not any(quicker[1:]) and files_of(tmp_path / "out") == CONTENT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
 def test_a_record_that_another_program_wrote_is_no_record(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "a.zip", CONTENT)
     (tmp_path / "out").mkdir()
