@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().with_suffix("")))
 
 from facts import DATASETS, Facts
-from placing import WORK, Manner, Placed, check_output, check_texts, choose, place, writing
+from holding import alone
+from placing import WORK, Manner, Placed, check_output, check_texts, choose, place
 from recognising import PHOTOGRAPHS, Found, files_below, is_debris, is_wanted, look_at_file
 from reporting import next_command, show
 from shrinking import SMALLEST
@@ -29,7 +30,9 @@ from verifying import Verdict, about_extras, verify
 
 from soli.datasets.archive_entries import kind_of, open_archive
 from soli.datasets.archives import unpack
+from soli.disks import writing
 from soli.interfaces import SoliError
+from soli.printing import printable
 from soli.spelling import nearest
 
 
@@ -43,12 +46,12 @@ def main() -> None:
         else:
             verdict = prepare(facts, given.sources, out, Manner(given.link, given.size), given.partial)
     except KeyboardInterrupt:
-        print(f"\nStopped. What is whole is kept in {out}: the same command goes on from there.", file=sys.stderr)
+        print(printable(f"\nStopped. What is whole is kept in {out}: the same command goes on from there."), file=sys.stderr)
         sys.exit(130)
     report = {"dataset": facts.name, "folder": str(out), "complete": verdict.is_complete, **verdict.figures}
     report |= {"missing": verdict.missing, "notes": verdict.notes, "next": next_command(facts, out, verdict)}
     if given.report is not None:
-        with writing(given.report):
+        with writing(given.report, "give another --report"):
             given.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     show(facts, out, verdict)
     sys.exit(not verdict.is_complete)
@@ -108,20 +111,21 @@ def check(facts: Facts, out: Path, partial: bool) -> Verdict:
 
 
 def prepare(facts: Facts, sources: list[Path], out: Path, manner: Manner, partial: bool) -> Verdict:
-    """Fills the folder, and verifies it. Raises SoliError for sources that are not of the dataset, before anything is placed."""
+    """Fills the folder, and verifies it.
+
+    Raises SoliError for sources that are not of the dataset, before anything is placed, and where another process fills the folder.
+    """
     check_output(out, facts, sources)
     check_sources(sources)
-    was_there = out.exists()
-    try:
-        found, placed = gather(facts, sources, out, manner)
-        extras = about_extras(found.extras)
-    except SoliError:
+    with alone(out):
+        try:
+            found, placed = gather(facts, sources, out, manner)
+            extras = about_extras(found.extras)
+        except SoliError:
+            shutil.rmtree(out / WORK, ignore_errors=True)
+            raise
         shutil.rmtree(out / WORK, ignore_errors=True)
-        if not was_there and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-        raise
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    verdict = verify(out, look_below(out, facts), facts, partial)
+        verdict = verify(out, look_below(out, facts), facts, partial)
     left = ", ".join(f"{what} ({number:,})" for what, number in [*found.others.items(), ("other files", found.ignored)] if number)
     verdict.notes[:0] = extras + ([f"Left alone: {left}."] if left else [])
     verdict.figures["placed"] = vars(placed)
@@ -140,14 +144,12 @@ def check_sources(sources: list[Path]) -> None:
 
 def gather(facts: Facts, sources: list[Path], out: Path, manner: Manner) -> tuple[Found, Placed]:
     """Puts what the sources have into the folder. An interruption leaves what was unpacked for the next time."""
-    found = look_below(out, facts) if out.is_dir() else Found()
+    found = look_below(out, facts)
     found.archives.clear()  # that lie in the output folder count only where they are given
     for source in sources:
         add(source, facts, out, found)
     photographs, texts = choose(found, facts, out, manner.size)
     check_texts(texts, facts)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
     return found, place(photographs, texts, out, facts, manner)
 
 
@@ -189,7 +191,7 @@ def add_archive(archive: Path, facts: Facts, out: Path, found: Found) -> None:
     stat = archive.stat()
     folder = out / WORK / f"{archive.stem}-{stat.st_size}-{stat.st_mtime_ns}"
     if not folder.exists():
-        print(f"Unpacking {archive.name} ...", flush=True)
+        print(printable(f"Unpacking {archive.name} ..."), flush=True)
     unpack(archive, folder, wanted=wanted)
     for name in strangers:
         found.count_other(Path(name).name)
@@ -201,4 +203,4 @@ if __name__ == "__main__":
     try:
         main()
     except SoliError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(printable(f"error: {error}"))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soli.interfaces import SoliError
 
 FULL, FORBIDDEN, READ_ONLY = {errno.ENOSPC, errno.EDQUOT}, {errno.EACCES, errno.EPERM}, {errno.EROFS}
 NUMBER = re.compile(r"os error (\d+)")  # as libraries written in Rust tell it
@@ -42,3 +47,12 @@ def remedy_elsewhere(reason: BaseException) -> str | None:
     if number in FORBIDDEN:
         return "Check its permissions, or choose another path."
     return "Nothing can be written there: choose another path." if number in READ_ONLY else None
+
+
+@contextmanager
+def writing(path: Path, otherwise: str) -> Iterator[None]:
+    """Turns an OSError into a SoliError that says what to do about it. `otherwise`: what else may be done, as "choose another folder"."""
+    try:
+        yield
+    except OSError as error:
+        raise SoliError(f"{path} cannot be written: {told(error).lower()}. {remedy(error)}, or {otherwise}.") from error

@@ -1,10 +1,12 @@
 """soli/disks.py: errors of Python and of libraries written in Rust are told alike, each with what can be done about it."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from soli.disks import error_number, remedy, remedy_elsewhere, told
+from soli.disks import error_number, remedy, remedy_elsewhere, told, writing
+from soli.interfaces import SoliError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ def test_an_error_is_told_alike_whoever_raised_it(number, said, advice):
     for reason in (ours, of_rust):
         assert (error_number(reason), told(reason), remedy(reason)) == (number, said, advice)
         assert remedy_elsewhere(reason) is not None
+    with pytest.raises(SoliError) as caught, writing(Path("a"), "choose another folder"):
+        raise ours
+    assert str(caught.value) == f"a cannot be written: {said.lower()}. {advice}, or choose another folder."
 
 
 def test_what_is_not_the_disks_error_keeps_its_own_words():

@@ -279,6 +279,20 @@ def test_every_layout_of_coco_becomes_what_soli_reads(command, tmp_path, layout)
     assert ("captions_train2014.json has 40 captions of 8 photographs" in said) == (layout is coco_2014)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"annotations": ' + b"[" * 100_000, "captions_val2014.json is damaged: it is no file of COCO's captions"),
+        (b'{"annotations": {"a": 1}}', "captions_val2014.json is damaged"),
+        (b'{"annotations": "\xff"}', "captions_val2014.json, line 1: the text is not UTF-8"),
+    ],
+)
+def test_a_caption_file_of_coco_that_is_damaged_is_named(command, tmp_path, content, sentence):
+    extra = write_folder(tmp_path, {"captions_val2014.json": content}) / "captions_val2014.json"
+    code, said = command("coco", *coco_folders(tmp_path), extra, "--out", "prepared", "--partial")
+    assert code == 1 and sentence in said
+
+
 def test_photographs_of_2017_need_the_file_with_their_names(command, tmp_path):
     code, said = command("coco", *coco_2017(tmp_path)[:2], "--out", "prepared")
     assert code == 1 and "get their names of 2014 from dataset_coco.json: give it too" in said and not (tmp_path / "prepared").exists()
@@ -320,6 +334,18 @@ def test_what_is_missing_can_be_given_later(command, tmp_path):
     code, said = command("flickr8k", texts, "--out", "other")
     assert code == 1 and "There are no photographs. They are had as Flickr8k_Dataset.zip" in said
     assert command("flickr8k", photographs, "--out", "other")[0] == 0
+
+
+def test_the_same_photograph_is_counted_once_whatever_its_name_is_in_an_archive(command, tmp_path):
+    files = {"./": b"", **EIGHT.photographs, **below(".", THIRTY.photographs), "dataset_flickr8k.json": EIGHT.karpathy}
+    code, said = command("flickr8k", write_zip(tmp_path / "all.zip", files))
+    assert code == 0 and "Left alone: photographs of Flickr30k (8)." in said, said
+
+
+def test_names_do_nothing_to_the_terminal(command, tmp_path):
+    files = below("images", EIGHT.photographs) | {"dataset_flickr8k.json": EIGHT.karpathy}
+    code, said = command("flickr8k", write_folder(tmp_path / "mine", files), "--out", "a\x1b[2Jb")
+    assert code == 0 and "Flickr8k in a\\x1b[2Jb\n" in said and "\x1b" not in said
 
 
 def test_kaggles_captions_alone_have_no_splits(command, tmp_path):
@@ -373,7 +399,8 @@ def test_photographs_that_are_unreadable_missing_or_the_same_are_named(command, 
         code == 0 and f"1 photograph in two splits, byte for byte, under different names; the first: train: {second}, test: {last}" in said
     )
     files |= {first: EIGHT.photographs[first][:-40], third: HTML}
-    code, said = command("flickr8k", write_folder(tmp_path / "damaged", files), "--out", "prepared2")
+    code, said = command("flickr8k", write_folder(tmp_path / "damaged", files), "--out", "prepared2", "--report", "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["unreadable"] == 2
     assert code == 1 and "2 of 8 photographs cannot be used" in said and first in said and f"{third} is no image" in said
     del files[second]
     code, said = command("flickr8k", write_folder(tmp_path / "fewer", files), "--out", "prepared3")
@@ -443,6 +470,14 @@ def leaving(folder: Path) -> Path:
     return write_zip(folder / "Flickr8k_Dataset.zip", {"../1000_0000000000.jpg": b"bad"})
 
 
+def without_name(folder: Path) -> Path:
+    return write_zip(folder / "Flickr8k_Dataset.zip", {"./": b"", ".": b"bad"} | EIGHT.photographs)
+
+
+def with_codes(folder: Path) -> Path:
+    return write_folder(folder / "mine", below("\x1b[2Jone", EIGHT.photographs) | below("two", {EIGHT.names[0]: photograph(9)}))
+
+
 def nothing(folder: Path) -> Path:
     return write_folder(folder / "empty", {"notes.md": b"nothing"})
 
@@ -455,6 +490,8 @@ MISTAKES = {
     saved_json: "dataset_flickr8k.json is a web page",
     half_json: "dataset_flickr8k.json, line 1: the JSON is broken",
     leaving: "leads out of its folder",
+    without_name: "the entry '.' is no name of a file",
+    with_codes: f"mine{os.sep}\\x1b[2Jone and in ",
     nothing: "has nothing of Flickr8k that is known here. Needed are Flickr8k_Dataset.zip",
     lambda folder: folder / "nowhere.zip": "nowhere.zip does not exist (relative paths start at ",
 }
@@ -464,8 +501,8 @@ MISTAKES = {
 def test_a_source_that_is_of_no_use_gets_a_sentence_and_leaves_nothing(command, tmp_path, make, sentence):
     source = make(tmp_path)
     before = tree(tmp_path)
-    code, said = command("flickr8k", source, "--out", "prepared")
-    assert code == 1 and sentence in said and "Traceback" not in said, said
+    code, said = command("flickr8k", source, "--out", "deep/prepared")
+    assert code == 1 and sentence in said and "Traceback" not in said and "\x1b" not in said, said
     assert tree(tmp_path) == before
 
 
@@ -529,6 +566,41 @@ def test_an_interrupted_preparation_goes_on_and_unpacks_nothing_twice(command, t
     code, said = command("flickr8k", *sources, "--out", "prepared")
     assert code == 0 and "Unpacking" not in said and read("flickr8k", tmp_path / "prepared") == EIGHT.expected
     assert not (tmp_path / "prepared" / ".preparing").exists()
+
+
+def test_a_second_preparation_of_a_folder_leaves_the_first_alone(command, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    sources = original(tmp_path)
+    write_folder(tmp_path / "prepared" / ".preparing", {"Flickr8k_Dataset/a.jpg": b"of the first"})
+    before = tree(tmp_path)
+    first = os.open(tmp_path / "prepared", os.O_RDONLY)
+    try:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        code, said = command("flickr8k", *sources, "--out", "prepared")
+    finally:
+        os.close(first)
+    assert code == 1 and "Another process prepares prepared: wait until it ends, or give another --out." in said
+    assert tree(tmp_path) == before
+    assert command("flickr8k", *sources, "--out", "prepared")[0] == 0
+
+
+def test_a_preparation_holds_its_folder_until_its_end(command, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    replace_file, is_held = os.replace, []
+
+    def look(source: Path, target: Path) -> None:
+        other = os.open(tmp_path / "prepared", os.O_RDONLY)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_held.append(True)
+        finally:
+            os.close(other)
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    assert command("flickr8k", *original(tmp_path), "--out", "prepared")[0] == 0 and is_held == [True] * 12
+    assert command("flickr8k", *unpacked(tmp_path), "--out", "prepared")[0] == 0
 
 
 def test_flickr8k_as_it_is_published(script, flickr8k_root):

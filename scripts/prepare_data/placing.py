@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import filecmp
 import os
 import re
@@ -17,16 +16,18 @@ from recognising import PHOTOGRAPHS, Found, is_debris
 from shrinking import shrink
 from tqdm import tqdm
 
-from soli.datasets import check_photographs
 from soli.datasets.archives import SPARE_BYTES
 from soli.datasets.flickr_text import read_kaggle_file, read_token_file
+from soli.datasets.images import unreadable
 from soli.datasets.karpathy import read_karpathy
 from soli.datasets.records import counted
+from soli.disks import told, writing
 from soli.interfaces import Example, SoliError
 
 WORK = ".preparing"  # in the prepared folder, until all is in place: what archives hold
 TEXT_FOLDERS = ("Flickr8k_text", "annotations")  # in which soli looks for caption files, too
 SHOW_PROGRESS_FROM = 2000  # files
+OTHERWISE = "give another --out"
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,7 @@ def _readable(places: list[Path]) -> list[Path]:
 
 
 def _is_readable(path: Path) -> bool:
-    try:
-        check_photographs([Example(path.name, (), path)])
-    except SoliError:
-        return False
-    return True
+    return not unreadable([Example(path.name, (), path)])
 
 
 def place(photographs: Mapping[str, Path], texts: Mapping[str, Path], out: Path, facts: Facts, manner: Manner) -> Placed:
@@ -185,7 +182,7 @@ def _check_space(jobs: list[tuple[Path, Path]], out: Path, manner: Manner) -> No
 def _place(source: Path, target: Path, out: Path, manner: Manner) -> str:
     """Returns how."""
     size = manner.size if target.name.lower().endswith(PHOTOGRAPHS) else None
-    with writing(target, source):
+    with writing(target, OTHERWISE), _reading(source):
         target.parent.mkdir(parents=True, exist_ok=True)
         if size is None and is_unpacked(source, out):
             os.replace(source, target)
@@ -214,12 +211,11 @@ def is_unpacked(source: Path, out: Path) -> bool:
 
 
 @contextmanager
-def writing(path: Path, source: Path | None = None) -> Iterator[None]:
-    """Turns an OSError into a SoliError that says what to do about it. `source`: what is read to write `path`."""
+def _reading(source: Path) -> Iterator[None]:
+    """Turns the OSError of a source that cannot be read into a SoliError; what is written in the same context is not meant."""
     try:
         yield
     except OSError as error:
-        if source is not None and error.filename == str(source) and error.filename2 is None:
-            raise SoliError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-        advice = "free some space, or give --out on another disk" if error.errno == errno.ENOSPC else "give another --out"
-        raise SoliError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}; {advice}.") from error
+        if error.filename == str(source) and error.filename2 is None:
+            raise SoliError(f"{source} cannot be read: {told(error).lower()}.") from error
+        raise

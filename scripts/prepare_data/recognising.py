@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from facts import DATASETS, Facts, dataset_of
 
 from soli.datasets.archive_entries import kind_of
+from soli.disks import told
 from soli.interfaces import SoliError
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
@@ -23,6 +24,7 @@ COCO_CAPTIONS = re.compile(r"captions_(train|val)20(14|17)", re.IGNORECASE)
 KARPATHY_NAME = re.compile(r'"dataset"\s*:\s*"(\w+)"')
 TOKEN_LINE = re.compile(r"(\S+?\.jpg)(\.\d+)?#\d+\t")
 TELLING = re.compile(r"dataset_|captions|token|images\.txt|results", re.IGNORECASE)  # names from which captions are expected
+LEFT_BEHIND = ("thumbs.db", "desktop.ini")
 HEAD = 4096  # bytes of a caption file that tell what it is
 
 
@@ -61,7 +63,7 @@ class Found:
 def is_debris(name: str) -> bool:
     """Whether a file is one of those that macOS and Windows leave behind."""
     parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or any(part.startswith(".") for part in parts) or parts[-1].lower() in ("thumbs.db", "desktop.ini")
+    return "__MACOSX" in parts or any(part.startswith(".") for part in parts) or PurePosixPath(name).name.lower() in LEFT_BEHIND
 
 
 def is_wanted(name: str, facts: Facts) -> bool:
@@ -155,7 +157,7 @@ def _ends(path: Path) -> tuple[str, str]:
             file.seek(max(0, os.path.getsize(path) - HEAD))
             return head.decode("utf-8", "replace"), file.read().decode("utf-8", "replace")
     except OSError as error:
-        raise SoliError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{path} cannot be read: {told(error).lower()}.") from error
 
 
 def files_below(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
@@ -168,7 +170,7 @@ def files_below(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise SoliError(f"{folder} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{folder} cannot be read: {told(error).lower()}.") from error
     for entry in entries:
         if is_debris(entry.name):
             continue

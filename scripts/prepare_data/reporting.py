@@ -8,10 +8,12 @@ from pathlib import Path
 from facts import Facts
 from verifying import Verdict
 
+from soli.printing import printable
+
 
 def show(facts: Facts, out: Path, verdict: Verdict) -> None:
-    """Prints it."""
-    print(f"{facts.title} in {out}")
+    """Prints it, without what names may do to a terminal."""
+    print(printable(f"{facts.title} in {out}"))
     photographs = verdict.figures["photographs"]
     print(f"  {'photographs':12}{photographs['found']:>9,} of {photographs['published']:,}")
     for split, figures in verdict.figures.get("splits", {}).items():
@@ -20,11 +22,11 @@ def show(facts: Facts, out: Path, verdict: Verdict) -> None:
         across = verdict.figures["leaks"]["byte_identical_across_splits"]
         print(f"  {'unreadable':12}{verdict.figures['unreadable']:>9,}\n  {'in two splits':12}{across:>8,}")
     for sentence in verdict.notes:
-        print(f"  note: {sentence}")
+        print(printable(f"  note: {sentence}"))
     for sentence in verdict.missing:
-        print(f"  missing: {sentence}")
+        print(printable(f"  missing: {sentence}"))
     if verdict.is_complete:
-        print(f"Complete. Next:\n  {next_command(facts, out, verdict)}")
+        print(printable(f"Complete. Next:\n  {next_command(facts, out, verdict)}"))
     else:
         print("Not complete: give what is missing to the same command; what is here is kept.")
 

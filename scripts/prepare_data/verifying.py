@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,12 @@ from facts import Facts
 from PIL import Image
 from recognising import Found
 
-from soli.datasets import Flickr8kDataset, KarpathyDataset, check_photographs, find_leaks
+from soli.datasets import Flickr8kDataset, KarpathyDataset, find_leaks
+from soli.datasets.images import about_unreadable, unreadable
 from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import counted, read_text
 from soli.interfaces import Example, SoliError
+from soli.json_text import parse_json
 
 SAMPLE = 200  # photographs, whose sizes tell whether they were shrunk
 RESULTS_LINE = re.compile(r"\s*(\S+\.jpg)\s*\|\s*(\d+)\s*(\|?)")
@@ -106,12 +107,11 @@ def _look_at_photographs(dataset: PhotographDataset, found: Found, verdict: Verd
     examples = [example for split in dataset.splits for example in dataset.examples(split)]
     used = {example.path.name for example in examples}
     unused = [Example(name, (), places[0]) for name, places in found.photographs.items() if name not in used]
-    verdict.figures["unreadable"] = 0
-    try:
-        check_photographs([*examples, *unused])
-    except SoliError as error:
-        verdict.missing.append(str(error))
-        verdict.figures["unreadable"] = int(str(error).split(" ", 1)[0])
+    looked_at = [*examples, *unused]
+    complaints = unreadable(looked_at)
+    verdict.figures["unreadable"] = len(complaints)
+    if complaints:
+        verdict.missing.append(about_unreadable(complaints, len({example.path for example in looked_at})))
     leaks = find_leaks(dataset)
     verdict.figures["leaks"] = {name: leak["count"] for name, leak in leaks.items()}
     across, within = leaks["byte_identical_across_splits"], leaks["byte_identical_within_a_split"]
@@ -144,8 +144,9 @@ def about_extras(paths: list[Path]) -> list[str]:
 
 def _contents(path: Path) -> str:
     if path.suffix.lower() == ".json":
+        text = read_text(path)
         try:
-            entries = json.loads(read_text(path))["annotations"]
+            entries = parse_json(text)["annotations"]
             names, number, mended = {entry["image_id"] for entry in entries}, len(entries), 0
         except (ValueError, KeyError, TypeError) as error:
             raise SoliError(f"{path} is damaged: it is no file of COCO's captions. Download it again.") from error

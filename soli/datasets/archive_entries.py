@@ -1,4 +1,4 @@
-"""What is in an archive (zip; tar, plain or by gzip, bzip2 or xz; a single file by gzip), an entry at a time, nothing of it believed."""
+"""What is in an archive (zip; tar or a single file, by gzip, bzip2 or xz; plain tar), an entry at a time, nothing of it believed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from soli.datasets.archive_names import split
+from soli.disks import told
 from soli.interfaces import SoliError
 
 BLOCK = 512  # bytes of a tar file's header
@@ -35,7 +37,8 @@ class Entry:
 
 
 class Archive(Protocol):
-    """`size`: what the archive says that the wanted files take, in bytes; None: it does not say. `position`: bytes that were read of it."""
+    """`size`: what the archive says that the wanted files take, in bytes, by names that are not checked yet; None: it does not say.
+    `position`: bytes that were read of it."""
 
     def entries(self) -> Iterator[Entry]: ...
 
@@ -54,7 +57,7 @@ def kind_of(path: Path) -> str | None:
         with open(path, "rb") as file:
             head = file.read(1024)
     except OSError as error:
-        raise SoliError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{path} cannot be read: {told(error).lower()}.") from error
     if path.suffix.lower() in UNFINISHED:
         raise SoliError(f"{path} is a download that is not finished, by its name: wait for it, or start it again.")
     if not head:
@@ -79,7 +82,7 @@ def open_archive(path: Path, most_bytes: int) -> Iterator[Archive]:
     """The archive in a file, of which at most so many bytes are decompressed. Raises SoliError as kind_of, and where it is damaged."""
     kind = kind_of(path)
     if kind is None:
-        raise SoliError(f"{path} is no archive: zip, tar, tar.gz, tar.bz2, tar.xz and gz are read.")
+        raise SoliError(f"{path} is no archive: zip, tar, tar.gz, tar.bz2, tar.xz, gz, bz2 and xz are read.")
     with ExitStack() as stack:
         with reading(path):
             if kind == "zip":
@@ -89,7 +92,7 @@ def open_archive(path: Path, most_bytes: int) -> Iterator[Archive]:
                 content = raw if kind == "tar" else stack.enter_context(DECOMPRESSORS[kind](raw))
                 is_tar = kind == "tar" or content.read(BLOCK)[257:262] == b"ustar"
                 content.seek(0)
-                archive = _Tar(path, raw, _Stream(content, path, most_bytes)) if is_tar else _Single(path, raw, content)
+                archive = _Tar(raw, _Stream(content, path, most_bytes)) if is_tar else _Single(path, raw, content)
         yield archive
 
 
@@ -119,14 +122,25 @@ class _Zip:
         for info in self.file.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             complaint = _complaint(kind) or ("is encrypted" if info.flag_bits & 1 else None)
-            yield Entry(info.orig_filename, info.is_dir(), complaint, lambda info=info: self.file.open(info))
+            yield Entry(info.orig_filename, _is_folder(info), complaint, lambda info=info: self.file.open(info))
             self._done += info.compress_size
 
     def size(self, wanted: Callable[[str], bool]) -> int | None:
-        return sum(info.file_size for info in self.file.infolist() if wanted(info.filename))
+        return sum(info.file_size for info, name in self._files() if wanted(name))
+
+    def _files(self) -> Iterator[tuple[zipfile.ZipInfo, str]]:
+        """With their names as they are written, though nobody has checked them."""
+        for info in self.file.infolist():
+            name = "/".join(split(info.orig_filename))
+            if name and not _is_folder(info):
+                yield info, name
 
     def position(self) -> int:
         return self._done
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.orig_filename.endswith("/")  # is_dir() fails for an empty name in Python 3.11
 
 
 def _complaint(kind: int) -> str | None:
@@ -137,8 +151,8 @@ def _complaint(kind: int) -> str | None:
 
 
 class _Tar:
-    def __init__(self, path: Path, raw: IO[bytes], stream: _Stream) -> None:
-        self.path, self.raw, self.stream = path, raw, stream
+    def __init__(self, raw: IO[bytes], stream: _Stream) -> None:
+        self.raw, self.stream = raw, stream
 
     def entries(self) -> Iterator[Entry]:
         with tarfile.TarFile(fileobj=self.stream, mode="r") as file:

@@ -7,6 +7,12 @@ import unicodedata
 from collections.abc import Iterable
 
 NAME_BYTES = 255  # of one part, the most that usual file systems take
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
+
+
+def split(name: str) -> tuple[str, ...]:
+    """The folders and the name of an entry, without what names no place; of the archive's own root nothing. The name is not checked."""
+    return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
 class EntryNames:
@@ -23,15 +29,15 @@ class EntryNames:
 
     def parts(self, name: str) -> tuple[str, ...]:
         """The folders and the name of an entry; of the archive's own root nothing. Raises ValueError: a predicate of the name."""
-        if "\0" in name:
-            raise ValueError("has a NUL character")
+        if CONTROL.search(name):
+            raise ValueError("has a control character")
         if "\\" in name:
             raise ValueError("has a backslash")
         if not name.isascii() and _is_undecodable(name):
             raise ValueError("is no Unicode text")
         if name.startswith("/"):
             raise ValueError("is absolute")
-        parts = tuple(part for part in name.split("/") if part not in ("", "."))
+        parts = split(name)
         for part in parts:
             if not part.strip(" ."):
                 raise ValueError("leads out of its folder")

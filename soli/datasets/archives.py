@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,13 +14,18 @@ from tqdm import tqdm
 
 from soli.datasets.archive_entries import Archive, Entry, open_archive, reading
 from soli.datasets.archive_names import EntryNames
+from soli.datasets.unfinished import unfinished
+from soli.disks import writing
 from soli.interfaces import SoliError
+from soli.json_text import read_object
+from soli.printing import printable
 
 RECORD = ".unpacked.json"  # in a folder that is whole: which archive it came from
 CHUNK = 2**18  # bytes
 HEADERS = 2048  # bytes of a tar file's headers and padding, of each entry
 SPARE_BYTES = 2**26  # what a disk must keep free
 SHOW_PROGRESS_FROM = 2**26  # bytes of an archive
+OTHERWISE = "choose another folder"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Limits:
 
 
 def unpack(archive: Path, folder: Path, limits: Limits | None = None, wanted: Callable[[str], bool] | None = None) -> bool:
-    """Unpacks an archive into a new folder. Returns False where that was done before and nothing is left to do.
+    """Unpacks an archive into a new folder. Returns False where that was done before, or meanwhile, and nothing is left to do.
 
     Everything is written to a folder beside it that gets its name at the end: `folder` is whole, or not there. What an interrupted
     unpacking left beside it is removed. Archives within the archive stay as they are; empty folders, modes, owners and times are left out.
@@ -64,14 +66,16 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None, wanted: Ca
         if _record(folder) == stamp:
             return False
         raise SoliError(f"{folder} is there already, and is not what {archive} unpacks to: give a new folder, or remove it.")
-    with _writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-    with _unfinished(folder) as partial:
+    with unfinished(folder, OTHERWISE) as partial:
         _unpack_all(archive, partial, limits, wanted or (lambda name: True))
-        with _writing(folder):
+        with writing(folder, OTHERWISE):
             (partial / RECORD).write_text(json.dumps(stamp) + "\n", encoding="utf-8")
-            os.rename(partial, folder)
+            try:
+                os.rename(partial, folder)
+            except OSError:
+                if _record(folder) == stamp:  # another process was quicker
+                    return False
+                raise
     return True
 
 
@@ -84,7 +88,7 @@ def _stamp(archive: Path) -> dict[str, str | int]:
 
 def _record(folder: Path) -> object:
     try:
-        return None if folder.is_symlink() else json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return None if folder.is_symlink() else read_object(folder / RECORD)
     except (OSError, ValueError):
         return None
 
@@ -95,8 +99,8 @@ def _unpack_all(archive: Path, folder: Path, limits: Limits, wanted: Callable[[s
     with open_archive(archive, most + HEADERS * limits.entries) as opened:
         _check_size(archive, opened, folder, most, wanted)
         names, written = EntryNames(limits.depth, [RECORD]), 0
-        hidden = archive_bytes < SHOW_PROGRESS_FROM
-        with tqdm(total=archive_bytes, desc=archive.name, unit="B", unit_scale=True, leave=False, disable=hidden or None) as progress:
+        name, hidden = printable(archive.name), archive_bytes < SHOW_PROGRESS_FROM
+        with tqdm(total=archive_bytes, desc=name, unit="B", unit_scale=True, leave=False, disable=hidden or None) as progress:
             for number, entry in enumerate(_entries(archive, opened), start=1):
                 if number > limits.entries:
                     raise SoliError(f"{archive} has more than {limits.entries:,} entries: it may be made to fill the disk.")
@@ -156,7 +160,7 @@ def _target(archive: Path, folder: Path, entry: Entry, names: EntryNames, wanted
             f"{archive}: the entry {shown!r} {reason}. Nothing was unpacked: take the archive from its own source, or unpack it yourself."
         ) from reason
     target = folder.joinpath(*parts)
-    with _writing(target):
+    with writing(target, OTHERWISE):
         target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
@@ -165,7 +169,7 @@ def _write(archive: Path, entry: Entry, target: Path, written: int, most: int) -
     """Writes a file. Returns how many bytes have been written in all."""
     with reading(archive):
         source: IO[bytes] = entry.open()
-    with _writing(target), open(target, "xb") as file:
+    with writing(target, OTHERWISE), open(target, "xb") as file:
         while True:
             with reading(archive):
                 chunk = source.read(CHUNK)
@@ -175,55 +179,3 @@ def _write(archive: Path, entry: Entry, target: Path, written: int, most: int) -
             if written > most:
                 raise _too_large(archive, most)
             file.write(chunk)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = "free some space, or choose a folder on another disk" if error.errno == errno.ENOSPC else "choose another folder"
-        raise SoliError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}; {advice}.") from error
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A new folder beside, locked as long as this process lives; removed unless it was renamed."""
-    with _writing(folder):
-        partial = folder.with_name(_prefix(folder) + secrets.token_hex(4))
-        partial.mkdir()
-    lock = _lock(partial)
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _prefix(folder: Path) -> str:
-    return f".{folder.name}.unfinished-"
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Of unpackings whose process has died; another's that goes on holds its lock."""
-    for leftover in [path for path in folder.parent.iterdir() if path.name.startswith(_prefix(folder))]:
-        lock = _lock(leftover)
-        if lock is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
-            os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """A lock on a folder that ends with this process; None where another has it, or the system has none."""
-    try:
-        import fcntl  # Windows has none
-    except ImportError:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

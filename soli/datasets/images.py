@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +66,34 @@ def check_photographs(examples: Iterable[Example]) -> dict[Path, tuple[int, int]
     Raises:
         SoliError: one message that counts the unreadable photographs and names the first twenty, with reasons.
     """
-    paths = list(dict.fromkeys(example.path for example in examples if example.path is not None))
-    progress = tqdm(paths, desc="checking photographs", unit="", leave=False, disable=len(paths) < SHOW_PROGRESS_FROM)
+    paths = _paths(examples)
     sizes: dict[Path, tuple[int, int]] = {}
-    complaints = [complaint for path in progress if (complaint := _complaint(path, sizes)) is not None]
+    complaints = _complaints(paths, sizes)
     if complaints:
-        more = f"\n  and {len(complaints) - MAX_NAMED} more" if len(complaints) > MAX_NAMED else ""
-        listed = "\n  ".join(complaints[:MAX_NAMED])
-        raise SoliError(f"{len(complaints)} of {len(paths)} photographs cannot be used; replace them or take them out:\n  {listed}{more}")
+        raise SoliError(about_unreadable(complaints, len(paths)))
     return sizes
+
+
+def unreadable(examples: Iterable[Example]) -> list[str]:
+    """A sentence for each photograph that cannot be read, found as check_photographs finds them."""
+    return _complaints(_paths(examples), {})
+
+
+def about_unreadable(complaints: Sequence[str], num_photographs: int) -> str:
+    """What `unreadable` has found among so many photographs, in one message that names the first twenty."""
+    more = f"\n  and {len(complaints) - MAX_NAMED} more" if len(complaints) > MAX_NAMED else ""
+    listed = "\n  ".join(complaints[:MAX_NAMED])
+    return f"{len(complaints)} of {num_photographs} photographs cannot be used; replace them or take them out:\n  {listed}{more}"
+
+
+def _paths(examples: Iterable[Example]) -> list[Path]:
+    """Each file once."""
+    return list(dict.fromkeys(example.path for example in examples if example.path is not None))
+
+
+def _complaints(paths: Sequence[Path], sizes: dict[Path, tuple[int, int]]) -> list[str]:
+    progress = tqdm(paths, desc="checking photographs", unit="", leave=False, disable=len(paths) < SHOW_PROGRESS_FROM)
+    return [complaint for path in progress if (complaint := _complaint(path, sizes)) is not None]
 
 
 def _complaint(path: Path, sizes: dict[Path, tuple[int, int]]) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from soli.datasets.images import read_photograph
 from soli.datasets.records import SPLITS, Record, clean, contents, counted
+from soli.disks import told
 from soli.interfaces import Example, SoliError
 
 
@@ -82,7 +83,7 @@ class PhotographDataset:
         except FileNotFoundError as error:
             raise SoliError(f"The photograph {example.path} does not exist.") from error
         except OSError as error:
-            raise SoliError(f"The photograph {example.path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+            raise SoliError(f"The photograph {example.path} cannot be read: {told(error).lower()}.") from error
 
 
 def _find_image_folder(candidates: Sequence[Path], image: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from soli.disks import told
 from soli.interfaces import SoliError
 
 SPLITS = ("train", "val", "test")
@@ -62,7 +63,7 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SoliError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise SoliError(f"{path} cannot be read: {told(error).lower()}.") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

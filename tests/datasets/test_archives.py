@@ -11,11 +11,13 @@ import shutil
 import signal
 import stat
 import tarfile
+import threading
 import time
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -31,7 +33,7 @@ def make_zip(path: Path, entries: dict[str, bytes] | list[tuple[str | zipfile.Zi
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         warnings.simplefilter("ignore", UserWarning)  # of names that are there twice
         for name, content in entries.items() if isinstance(entries, dict) else entries:
-            archive.writestr(name, content)
+            archive.writestr(name or zipfile.ZipInfo(""), content)  # Python 3.11 makes none of an empty name
     return path
 
 
@@ -102,6 +104,22 @@ def test_only_what_is_wanted_is_written(tmp_path: Path, kind: str) -> None:
     assert files_of(tmp_path / "out") == {"images/b.jpg": CONTENT["images/b.jpg"]}
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_is_wanted_is_asked_by_one_name_and_of_no_folder(tmp_path: Path, kind: str) -> None:
+    entries = [("./", b""), ("images/", b""), ("./images/b.jpg", b"two"), ("images//c.jpg", b"drei")]
+    if kind == "zip":
+        archive = make_zip(tmp_path / "download", entries)
+    else:
+        infos = [(tarfile.TarInfo(name), content) for name, content in entries]
+        for info, _ in infos[:2]:
+            info.type = tarfile.DIRTYPE
+        archive = make_tar(tmp_path / "download", infos)
+    asked = []
+    unpack(archive, tmp_path / "out", wanted=lambda name: asked.append(name) or name.endswith(".jpg"))
+    assert set(asked) == {"images/b.jpg", "images/c.jpg"}
+    assert files_of(tmp_path / "out") == {"images/b.jpg": b"two", "images/c.jpg": b"drei"}
+
+
 def test_a_finished_archive_is_not_unpacked_again_but_a_changed_one_is_refused(tmp_path: Path) -> None:
     archive, folder = make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out"
     assert unpack(archive, folder)
@@ -110,6 +128,23 @@ def test_a_finished_archive_is_not_unpacked_again_but_a_changed_one_is_refused(t
     make_zip(archive, {"a.txt": b"another"})
     with pytest.raises(SoliError, match="is there already, and is not what .*a.zip unpacks to"):
         unpack(archive, folder)
+
+
+def test_the_quicker_of_two_that_unpack_the_same_is_as_good_for_both(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    archive, quicker = make_zip(tmp_path / "a.zip", CONTENT), []
+    assert not unpack(archive, tmp_path / "out", wanted=lambda name: quicker.append(unpack(archive, tmp_path / "out")) or True)
+    assert quicker[0] and not any(quicker[1:]) and files_of(tmp_path / "out") == CONTENT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+def test_a_record_that_another_program_wrote_is_no_record(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", CONTENT)
+    (tmp_path / "out").mkdir()
+    for content in (b"[" * 100_000, b"[]", b"{", b"\xff"):
+        (tmp_path / "out" / RECORD).write_bytes(content)
+        with pytest.raises(SoliError, match="is there already, and is not what"):
+            unpack(archive, tmp_path / "out")
 
 
 def test_a_folder_or_a_link_that_was_there_is_left_alone(tmp_path: Path) -> None:
@@ -140,7 +175,10 @@ BAD_NAMES = {
     "x" * 256: "is longer than 255 bytes",
     "ü" * 130: "is longer than 255 bytes",
     "a/" * 16 + "b": "lies more than 16 folders deep",
+    "x\x1b[2J\n.txt": "has a control character",
+    "a/\x9bx.txt": "has a control character",
     ".": "is no name of a file",
+    "": "is no name of a file",
 }
 
 
@@ -149,7 +187,7 @@ BAD_NAMES = {
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, refused: Callable[..., str], kind: str, name: str, sentence: str) -> None:
     assert sentence in refused(make(tmp_path / "bad", {"good.txt": b"good", name: b"bad"}, kind))
     wanted = make(tmp_path / "unwanted", {"good.txt": b"good", name: b"bad"}, kind)
-    if name != ".":
+    if name not in ("", "."):
         with pytest.raises(SoliError, match=sentence):
             unpack(wanted, tmp_path / "out", wanted=lambda name: name == "good.txt")
 
@@ -157,10 +195,10 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, refused: Callable
 def test_a_name_with_a_nul_character_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     content = make_zip(tmp_path / "bad.zip", {"images/a.jpg_x.txt": b"bad"}).read_bytes()
     (tmp_path / "bad.zip").write_bytes(content.replace(b"a.jpg_x", b"a.jpg\0x"))
-    assert "has a NUL character" in refused(tmp_path / "bad.zip")
+    assert "has a control character" in refused(tmp_path / "bad.zip")
     info = tarfile.TarInfo("short.txt")
     info.pax_headers = {"path": "a.jpg\0x.txt"}
-    assert "has a NUL character" in refused(make_tar(tmp_path / "bad.tar", [(info, b"bad")]))
+    assert "has a control character" in refused(make_tar(tmp_path / "bad.tar", [(info, b"bad")]))
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
@@ -250,7 +288,7 @@ def test_a_zip_that_lies_about_sizes_is_refused(tmp_path: Path, refused: Callabl
 
 def test_a_zip_whose_entries_share_their_bytes_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A hundred entries of the directory lead to the same file."""
-    content = make_zip(tmp_path / "bomb.zip", {"a.txt": os.urandom(40_000)}).read_bytes()
+    content = make_zip(tmp_path / "bomb.zip", {"a.txt": Random(0).randbytes(40_000)}).read_bytes()
     start, end = content.index(b"PK\1\2"), content.index(b"PK\5\6")
     record = content[start:end].replace(b"a.txt", b"%s.txt")
     directory = b"".join(record.replace(b"%s", b"%c" % (33 + number)) for number in range(90))
@@ -312,7 +350,7 @@ def test_a_tar_that_ends_between_two_entries_is_refused(tmp_path: Path, refused:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_bytes_are_found_or_change_nothing_of_others(tmp_path: Path, kind: str) -> None:
-    content = make(tmp_path / "whole", {"a.jpg": os.urandom(3000)}, kind).read_bytes()
+    content = make(tmp_path / "whole", {"a.jpg": Random(0).randbytes(3000)}, kind).read_bytes()
     for place in range(0, len(content), 97):
         damaged = bytearray(content)
         damaged[place] ^= 0x41
@@ -374,7 +412,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(SoliError, match="cannot be written: no space left on device; free some space"):
+    with pytest.raises(SoliError, match="cannot be written: no space left on device. Free some space there, or choose another folder"):
         unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
@@ -407,6 +445,53 @@ def test_what_a_killed_unpacking_left_is_removed_but_not_what_another_writes(tmp
     finally:
         os.close(lock)
     assert not dead.exists() and (alive / "a.txt").exists() and files_of(tmp_path / "out") == CONTENT
+
+
+def test_a_new_folder_that_another_takes_for_a_leftover_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other removes it before it is locked; or holds its lock while this one asks for it, and removes it then."""
+    fcntl = pytest.importorskip("fcntl")
+    open_file, taken, others = os.open, [], []
+
+    def remove(folder: Path, descriptor: int) -> None:
+        shutil.rmtree(folder)
+        os.close(descriptor)
+
+    def open_after_another(path: Path, flags: int, *rest: int, **named: int) -> int:
+        if ".unfinished-" in str(path) and path not in taken and len(taken) < 2:
+            taken.append(path)
+            theirs = open_file(path, os.O_RDONLY)
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            if len(taken) == 1:
+                remove(path, theirs)
+            else:
+                ours = open_file(path, flags)
+                others.append(threading.Thread(target=remove, args=(path, theirs)))
+                others[0].start()
+                return ours
+        return open_file(path, flags, *rest, **named)
+
+    archive = make_zip(tmp_path / "a.zip", CONTENT)
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "open", open_after_another)
+        assert unpack(archive, tmp_path / "out")
+    others[0].join()
+    assert len(taken) == 2 and files_of(tmp_path / "out") == CONTENT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+def test_a_leftover_that_another_removes_at_the_same_time_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl")
+    leftover = tmp_path / ".out.unfinished-dead"
+    leftover.mkdir()
+    open_file = os.open
+
+    def open_too_late(path: Path, *rest: int, **named: int) -> int:
+        if path == leftover:
+            leftover.rmdir()
+        return open_file(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", open_too_late)
+    assert unpack(make_zip(tmp_path / "a.zip", CONTENT), tmp_path / "out") and not leftover.exists()
 
 
 def test_a_killed_process_leaves_no_folder_that_is_taken_for_whole(tmp_path: Path) -> None:
