@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +104,8 @@ def with_tensors(kind: Any, config: Any, tensors: Mapping[str, Tensor], where: s
     """
     import torch  # slow to import
 
-    with torch.device("meta"):
-        described = sum(parameter.numel() for parameter in make_model(kind, config, where, **options).parameters())
-    there = sum(tensor.numel() for tensor in tensors.values())
-    if described > MOST_NEW * there:
-        raise SoliError(f"{where} cannot be loaded: config.json describes {described} parameters, and the files hold {there}.")
+    described = count_parameters(kind, config, where, **options)
+    check_claim(described, sum(tensor.numel() for tensor in tensors.values()), where)
     report = {"output_loading_info": True, "ignore_mismatched_sizes": True, "dtype": torch.float32}
     try:
         with quietly():
@@ -116,8 +114,37 @@ def with_tensors(kind: Any, config: Any, tensors: Mapping[str, Tensor], where: s
         raise SoliError(f"{where} cannot be loaded: {first_line(reason)}") from reason
 
 
+def count_parameters(kind: Any, config: Any, where: str, **options: Any) -> int:
+    """How many numbers the model of a config would have; it takes no memory. Raises SoliError as make_model does."""
+    import torch  # slow to import
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in make_model(kind, config, where, **options).parameters())
+
+
+def check_claim(described: int, there: int, where: str) -> None:
+    """Raises SoliError for a config that describes a far larger model than the numbers that its files hold."""
+    if described > MOST_NEW * there:
+        raise SoliError(f"{where} cannot be loaded: config.json describes {described} parameters, and the files hold {there}.")
+
+
+def count_numbers(folder: Path, where: str) -> int:
+    """How many numbers the tensors in a folder have, by the headers of its files. Raises SoliError as read_tensors does."""
+    from safetensors import safe_open  # slow to import
+
+    total = 0
+    for path in _tensor_files(folder, where):
+        with _damage_told(where), safe_open(path, framework="pt") as file:
+            total += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - it is no mapping
+    return total
+
+
 def read_tensors(folder: Path, where: str) -> dict[str, Tensor]:
     """The tensors of model.safetensors, or of its numbered parts. Raises SoliError when they are missing or damaged."""
+    return {name: tensor for file in _tensor_files(folder, where) for name, tensor in read_safetensors(file, where).items()}
+
+
+def _tensor_files(folder: Path, where: str) -> list[Path]:
     whole = folder / "model.safetensors"
     files = [whole] if whole.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
     if not files:
@@ -125,15 +152,21 @@ def read_tensors(folder: Path, where: str) -> dict[str, Tensor]:
             f"{where} cannot be loaded: it has no model.safetensors, and pickled weights (pytorch_model.bin) are never read here. "
             "Convert them where you trust them: from_pretrained(...).save_pretrained(<folder>)."
         )
-    return {name: tensor for file in files for name, tensor in read_safetensors(file, where).items()}
+    return files
 
 
 def read_safetensors(path: Path, where: str) -> dict[str, Tensor]:
     """The tensors of one file. Raises SoliError when it is damaged or no such file."""
     from safetensors.torch import load_file  # slow to import
 
-    try:
+    with _damage_told(where):
         return load_file(path)
+
+
+@contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as reason:  # of safetensors, torch or the disk
         raise SoliError(f"{where} cannot be loaded: {first_line(reason)}. Download or export it again.") from reason
 
