@@ -82,6 +82,27 @@ def test_a_signal_to_all_processes_leaves_the_workers_at_work():
     assert [batch.indices for batch in (first, *stream)] == PLAN
 
 
+def test_a_worker_that_hangs_is_killed_with_its_stream(tmp_path, monkeypatch):
+    def trouble():
+        (tmp_path / "hangs").touch()
+        while True:
+            time.sleep(600)
+
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)  # for so long PyTorch waits for it
+    stream = batches(data(trouble), PLAN, workers=1)
+    next(stream)
+    workers = multiprocessing.active_children()
+    try:
+        while not (tmp_path / "hangs").exists():
+            assert workers[0].is_alive()
+            time.sleep(0.02)
+        stream.close()
+        workers[0].join(60)
+        assert workers[0].exitcode == -signal.SIGKILL
+    finally:
+        workers[0].kill()  # else pytest would wait for it
+
+
 KILLED = """
 import multiprocessing, time
 from soli.datasets import CaptionedImages, ToyDataset, batches
