@@ -1,10 +1,12 @@
-"""What a user can do about an error of a disk: one sentence for each kind of it, wherever the error arose."""
+"""What a user can do about an error of a disk, one sentence for each kind of it wherever it arose; and files that are whole or not there."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+from pathlib import Path
 
 FULL, FORBIDDEN, READ_ONLY = {errno.ENOSPC, errno.EDQUOT}, {errno.EACCES, errno.EPERM}, {errno.EROFS}
 NUMBER = re.compile(r"os error (\d+)")  # as libraries written in Rust tell it
@@ -42,3 +44,21 @@ def remedy_elsewhere(reason: BaseException) -> str | None:
     if number in FORBIDDEN:
         return "Check its permissions, or choose another path."
     return "Nothing can be written there: choose another path." if number in READ_ONLY else None
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes beside `path`, then moves the file into place: an interrupted write and a crash of the machine leave what was there.
+
+    Text becomes UTF-8, half characters \\udXXX. Raises OSError with the path, which a full disk alone does not tell.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as reason:
+        with contextlib.suppress(OSError):  # a disk that takes nothing may not give it back either
+            partial.unlink(missing_ok=True)
+        raise OSError(reason.errno, reason.strerror, str(path)) from reason
