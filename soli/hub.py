@@ -1,7 +1,8 @@
 """Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given.
 
-A stranger's folder may name code, kernels, adapters or other files. Only two things of it are read, and by soli itself: the numbers and
-words of config.json that soli asks for, and the tensors of safetensors files. transformers gets these, never the folder.
+A stranger's folder may name code, kernels, adapters or other files. Only this of it is read, and by soli itself: the numbers and words
+that soli asks for in config.json and preprocessor_config.json, the tensors of safetensors files, and the tokens in tokenizer.json, or
+vocab.json and merges.txt. transformers gets numbers, words and tensors, never the folder.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 ACTIVATIONS = ("hidden_act", "activation_function")
 LARGEST = {"size": 1 << 17, "layers": 1000}  # of one number in a config: ten times what any published model has
 MOST_NEW = 4  # times as many numbers as its file may a model have: cross-attention is new, for one
-MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json"]
+MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json"]
 TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 
 
@@ -65,13 +66,22 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
-    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
+def check_sizes(sizes: Mapping[str, Any], before: str) -> None:
+    """Raises SoliError for those of a config's values that are sizes or counts, by their names, and of no model's; None is none.
+
+    `before` stands before the name in the message.
+    """
     for name, value in sizes.items():
         limit = LARGEST["layers" if "layer" in name else "size"]
         is_size = name.startswith(("n_", "num_")) or name.endswith("_size")
         if is_size and value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit):
-            raise SoliError(f"{where}: {name}={str(value)[:60]} must be a whole number from 1 to {limit}.")
+            raise SoliError(f"{before}{name}={str(value)[:60]} must be a whole number from 1 to {limit}.")
+
+
+def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
+    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
+    check_sizes(sizes, f"{where}: ")
+    for name, value in sizes.items():
         if isinstance(value, list | dict) or (name in ACTIVATIONS and value not in _activations()):
             raise SoliError(f"{where}: {name}={str(value)[:60]} is no value that a model can have.")
     try:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.hub import MODEL_FILES, count_parameters, fetch, load_weights, make_config, make_model, read_config
-from soli.interfaces import SoliError, check_value
+from soli.hub import MODEL_FILES, check_sizes, count_parameters, fetch, load_weights, make_config, make_model, read_config
+from soli.interfaces import SoliError
 from soli.printing import short
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
@@ -80,8 +80,7 @@ class GPT2Decoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"decoder.architecture has no {', '.join(missing)}: give it numbers.")
-        for name in ARCHITECTURE:
-            check_value(f"decoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
+        check_sizes({name: given[name] for name in ARCHITECTURE}, "decoder.architecture.")
         if settings.get("weights") is not None:
             found = text_config(settings["weights"])
             differing = [f"{name} {found[name]} there, {given[name]} here" for name in ARCHITECTURE if found[name] != given[name]]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import MODEL_FILES, count_parameters, fetch, load_weights, make_config, make_model, read_config
-from soli.interfaces import SoliError, check_value
+from soli.hub import MODEL_FILES, check_sizes, count_parameters, fetch, load_weights, make_config, make_model, read_config
+from soli.interfaces import SoliError
 from soli.json_text import read_object
 from soli.printing import short
 
@@ -87,8 +87,7 @@ class ViTEncoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"encoder.architecture has no {', '.join(missing)}: give it numbers.")
-        for name in ARCHITECTURE:
-            check_value(f"encoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
+        check_sizes({name: given[name] for name in ARCHITECTURE}, "encoder.architecture.")
         width, heads = given["hidden_size"], given["num_attention_heads"]
         if width % heads:
             raise SoliError(
