@@ -1,4 +1,4 @@
-"""What a user can do about an error of a disk, one sentence for each kind of it wherever it arose; and files that are whole or not there."""
+"""What a user can do about an error of a disk, one sentence for each kind of it; and files that are whole or not there."""
 
 from __future__ import annotations
 

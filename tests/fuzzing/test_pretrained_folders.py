@@ -48,7 +48,9 @@ def test_configs_of_decoders(content: bytes) -> None:
 @given(content=damaged_json(WHOLE), seen=st.none() | damaged_json(SEEN))
 @fuzz(100)
 def test_configs_of_whole_captioners(content: bytes, seen: bytes | None) -> None:
-    files = {"config.json": content, "tokenizer.json": b"{}", "model.safetensors": WEIGHTS} | ({} if seen is None else {"preprocessor_config.json": seen})
+    files = {"config.json": content, "tokenizer.json": b"{}", "model.safetensors": WEIGHTS} | (
+        {} if seen is None else {"preprocessor_config.json": seen}
+    )
     with folder_with(files) as folder, only_sentences():
         encoder, decoder = pretrained_sections(str(folder), {}, {})
         assert encoder["_target_"] == "soli.encoders.ViTEncoder" and decoder["_target_"] == "soli.decoders.GPT2Decoder"

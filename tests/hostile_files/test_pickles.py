@@ -241,7 +241,9 @@ SMALL_WORDS = {"model_type": "gpt2", **GPT2, "vocab_size": 9}
     ],
     ids=["layers", "positions", "decoder", "tokens"],
 )
-def test_a_pretrained_captioner_that_claims_to_be_a_giant_is_refused_before_memory_is_taken(tmp_path: Path, vision: dict, words: dict) -> None:
+def test_a_pretrained_captioner_that_claims_to_be_a_giant_is_refused_before_memory_is_taken(
+    tmp_path: Path, vision: dict, words: dict
+) -> None:
     config = {"model_type": "vision-encoder-decoder", "encoder": vision, "decoder": words}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "tokenizer.json").write_text("{}")
