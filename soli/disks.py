@@ -1,7 +1,8 @@
-"""What a user can do about an error of a disk: one sentence for each kind of it, wherever the error arose."""
+"""What a user can do about an error of a disk, one sentence for each kind of it; and files that are whole or not there."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -56,3 +57,21 @@ def writing(path: Path, otherwise: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise SoliError(f"{path} cannot be written: {told(error).lower()}. {remedy(error)}, or {otherwise}.") from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes beside `path`, then moves the file into place: an interrupted write and a crash of the machine leave what was there.
+
+    Text becomes UTF-8, half characters \\udXXX. Raises OSError with the path, which a full disk alone does not tell.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as reason:
+        with contextlib.suppress(OSError):  # a disk that takes nothing may not give it back either
+            partial.unlink(missing_ok=True)
+        raise OSError(reason.errno, reason.strerror, str(path)) from reason

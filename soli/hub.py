@@ -1,7 +1,8 @@
 """Pretrained files: a local folder, or a name on the Hugging Face hub, which is asked only when such a name is given.
 
-A stranger's folder may name code, kernels, adapters or other files. Only two things of it are read, and by soli itself: the numbers and
-words of config.json that soli asks for, and the tensors of safetensors files. transformers gets these, never the folder.
+A stranger's folder may name code, kernels, adapters or other files. Only this of it is read, and by soli itself: the numbers and words
+that soli asks for in config.json and preprocessor_config.json, the tensors of safetensors files, and the tokens in tokenizer.json, or
+vocab.json and merges.txt. transformers gets numbers, words and tensors, never the folder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 ACTIVATIONS = ("hidden_act", "activation_function")
 LARGEST = {"size": 1 << 17, "layers": 1000}  # of one number in a config: ten times what any published model has
 MOST_NEW = 4  # times as many numbers as its file may a model have: cross-attention is new, for one
-MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json", "*.safetensors.index.json"]
+MODEL_FILES = ["config.json", "*.safetensors", "preprocessor_config.json"]
 TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 
 
@@ -64,13 +66,22 @@ def quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
-    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
+def check_sizes(sizes: Mapping[str, Any], before: str) -> None:
+    """Raises SoliError for those of a config's values that are sizes or counts, by their names, and of no model's; None is none.
+
+    `before` stands before the name in the message.
+    """
     for name, value in sizes.items():
         limit = LARGEST["layers" if "layer" in name else "size"]
         is_size = name.startswith(("n_", "num_")) or name.endswith("_size")
         if is_size and value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit):
-            raise SoliError(f"{where}: {name}={str(value)[:60]} must be a whole number from 1 to {limit}.")
+            raise SoliError(f"{before}{name}={str(value)[:60]} must be a whole number from 1 to {limit}.")
+
+
+def make_config(kind: Any, sizes: Mapping[str, Any], where: str) -> Any:
+    """A config of transformers with these values: numbers, flags and names. Raises SoliError for those that no model can have."""
+    check_sizes(sizes, f"{where}: ")
+    for name, value in sizes.items():
         if isinstance(value, list | dict) or (name in ACTIVATIONS and value not in _activations()):
             raise SoliError(f"{where}: {name}={str(value)[:60]} is no value that a model can have.")
     try:
@@ -103,11 +114,8 @@ def with_tensors(kind: Any, config: Any, tensors: Mapping[str, Tensor], where: s
     """
     import torch  # slow to import
 
-    with torch.device("meta"):
-        described = sum(parameter.numel() for parameter in make_model(kind, config, where, **options).parameters())
-    there = sum(tensor.numel() for tensor in tensors.values())
-    if described > MOST_NEW * there:
-        raise SoliError(f"{where} cannot be loaded: config.json describes {described} parameters, and the files hold {there}.")
+    described = count_parameters(kind, config, where, **options)
+    check_claim(described, sum(tensor.numel() for tensor in tensors.values()), where)
     report = {"output_loading_info": True, "ignore_mismatched_sizes": True, "dtype": torch.float32}
     try:
         with quietly():
@@ -116,8 +124,37 @@ def with_tensors(kind: Any, config: Any, tensors: Mapping[str, Tensor], where: s
         raise SoliError(f"{where} cannot be loaded: {first_line(reason)}") from reason
 
 
+def count_parameters(kind: Any, config: Any, where: str, **options: Any) -> int:
+    """How many numbers the model of a config would have; it takes no memory. Raises SoliError as make_model does."""
+    import torch  # slow to import
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in make_model(kind, config, where, **options).parameters())
+
+
+def check_claim(described: int, there: int, where: str) -> None:
+    """Raises SoliError for a config that describes a far larger model than the numbers that its files hold."""
+    if described > MOST_NEW * there:
+        raise SoliError(f"{where} cannot be loaded: config.json describes {described} parameters, and the files hold {there}.")
+
+
+def count_numbers(folder: Path, where: str) -> int:
+    """How many numbers the tensors in a folder have, by the headers of its files. Raises SoliError as read_tensors does."""
+    from safetensors import safe_open  # slow to import
+
+    total = 0
+    for path in _tensor_files(folder, where):
+        with _damage_told(where), safe_open(path, framework="pt") as file:
+            total += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - it is no mapping
+    return total
+
+
 def read_tensors(folder: Path, where: str) -> dict[str, Tensor]:
     """The tensors of model.safetensors, or of its numbered parts. Raises SoliError when they are missing or damaged."""
+    return {name: tensor for file in _tensor_files(folder, where) for name, tensor in read_safetensors(file, where).items()}
+
+
+def _tensor_files(folder: Path, where: str) -> list[Path]:
     whole = folder / "model.safetensors"
     files = [whole] if whole.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
     if not files:
@@ -125,15 +162,21 @@ def read_tensors(folder: Path, where: str) -> dict[str, Tensor]:
             f"{where} cannot be loaded: it has no model.safetensors, and pickled weights (pytorch_model.bin) are never read here. "
             "Convert them where you trust them: from_pretrained(...).save_pretrained(<folder>)."
         )
-    return {name: tensor for file in files for name, tensor in read_safetensors(file, where).items()}
+    return files
 
 
 def read_safetensors(path: Path, where: str) -> dict[str, Tensor]:
     """The tensors of one file. Raises SoliError when it is damaged or no such file."""
     from safetensors.torch import load_file  # slow to import
 
-    try:
+    with _damage_told(where):
         return load_file(path)
+
+
+@contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as reason:  # of safetensors, torch or the disk
         raise SoliError(f"{where} cannot be loaded: {first_line(reason)}. Download or export it again.") from reason
 

@@ -20,7 +20,7 @@ from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
 from soli.configuration.written import read_written
-from soli.disks import remedy, told
+from soli.disks import remedy, told, write_whole
 from soli.embedding import Embedding
 from soli.hub import first_line
 from soli.interfaces import CaptionDataset, SoliError
@@ -160,11 +160,10 @@ def write_run(folder: Path, config: Any, tokenizer: Tokens, data: Mapping[str, A
     made_with = {**versions(), **machine(device), "code": code_commit()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "data.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
-        (folder / "versions.json").write_text(json.dumps(made_with, indent=2), encoding="utf-8")
+        write_whole(folder / "data.json", json.dumps(data, indent=2))
+        write_whole(folder / "versions.json", json.dumps(made_with, indent=2))
         tokenizer.save(folder / (TOKENIZER if isinstance(tokenizer, BytePairs) else VOCABULARY))
-        OmegaConf.save(OmegaConf.create(config), folder / "config.partial", resolve=True)
-        (folder / "config.partial").replace(folder / "config.yaml")  # last: a folder with a config is complete
+        write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config), resolve=True))  # last: then the folder is complete
     except OSError as reason:
         raise SoliError(
             f"The run folder {folder} cannot be written: {told(reason)}. {remedy(reason)}, or give another run_dir."

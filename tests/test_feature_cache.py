@@ -363,9 +363,20 @@ def test_a_full_disk_says_where_and_what_to_do_and_keeps_what_is_there(tmp_path,
     assert "8 of 30" in said[0] and files(cache.folder) == whole
 
 
+def stopping_after(times):
+    """A check that raises KeyboardInterrupt when it is called for the `times`-th time."""
+    calls = iter(range(1, times))
+
+    def check_stop():
+        if next(calls, None) is None:
+            raise KeyboardInterrupt("enough")
+
+    return check_stop
+
+
 def test_it_stops_after_the_batch_in_which_it_is_asked_to(tmp_path, model, data):
-    cache = FeatureCache(tmp_path / "stopped", model, batch_size=8, is_stopped=lambda: True, say=lambda _: None)
-    with pytest.raises(KeyboardInterrupt, match="are kept. Run the command again"):
+    cache = FeatureCache(tmp_path / "stopped", model, batch_size=8, check_stop=stopping_after(1), say=lambda _: None)
+    with pytest.raises(KeyboardInterrupt, match="enough"):
         cache.ensure(data, [parse("original")], progress=False)
     said = []
     FeatureCache(tmp_path / "stopped", model, batch_size=8, say=said.append).ensure(data, [parse("original")], progress=False)
@@ -373,9 +384,9 @@ def test_it_stops_after_the_batch_in_which_it_is_asked_to(tmp_path, model, data)
 
 
 def test_it_stops_while_it_waits_for_another_process(tmp_path):
-    said, answers = [], iter([False, True])
-    waiting = alone(tmp_path, said.append, is_stopped=lambda: next(answers))
-    with alone(tmp_path, said.append), pytest.raises(KeyboardInterrupt, match="Run the command again"), waiting:
+    said = []
+    waiting = alone(tmp_path, said.append, check_stop=stopping_after(2))
+    with alone(tmp_path, said.append), pytest.raises(KeyboardInterrupt, match="enough"), waiting:
         pass
     assert len(said) == 1 and "waiting for it" in said[0]
 

@@ -18,6 +18,7 @@ from PIL import Image
 import soli
 from soli.datasets import Flickr8kDataset, ToyDataset
 from tests import conftest
+from tests.processes import is_alive
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "gpu_check"
 PLACES = (FOLDER, FOLDER.parent / "benchmark")
@@ -82,14 +83,6 @@ def check(script, tmp_path):
         return results
 
     return SimpleNamespace(module=module, plans=plans, run=run)
-
-
-def is_alive(process_id):
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{process_id}/status").read_text()
 
 
 def test_sections_that_fail_or_hang_are_reported_and_the_others_run(check, capsys):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from soli.byte_pairs import holds_tokenizer
 from soli.decoders import GPT2Decoder, gpt2
 from soli.encoders import ViTEncoder, vit
-from soli.hub import MODEL_FILES, TOKENIZER_FILES, fetch, read_config, read_tensors, with_tensors
+from soli.hub import MODEL_FILES, TOKENIZER_FILES, check_claim, count_numbers, fetch, read_config, read_tensors, with_tensors
 from soli.interfaces import SoliError
 from soli.model import Captioner
 from soli.printing import short
@@ -25,8 +25,8 @@ def pretrained_sections(source: str, encoder: Mapping[str, Any], decoder: Mappin
     """The `encoder` and `decoder` of a config that describe the model in the folder, or of the hub name, `source`.
 
     Those given, of a ViTEncoder and a GPT2Decoder or empty, keep what a user chooses: the input's size and framing, what trains, dropout,
-    the tokenizer. Architecture, tokens and statistics of the input are the model's. Raises SoliError for other kinds of models, and for
-    settings that contradict it.
+    the tokenizer. Architecture, tokens and statistics of the input are the model's. Raises SoliError for other kinds of models, for
+    settings that contradict it, and for an architecture of far more numbers than its files hold: nothing is built by it then.
     """
     for part, given in (("encoder", encoder), ("decoder", decoder)):
         if given.get("weights") is not None:
@@ -41,19 +41,24 @@ def pretrained_sections(source: str, encoder: Mapping[str, Any], decoder: Mappin
     tokenizer = decoder.get("tokenizer") or source
     if tokenizer == source:
         _check_tokenizer(folder, source)
+    sees = vit.architecture_of(config["encoder"], f"The encoder of {KEY}={source}")
+    writes = gpt2.architecture_of(config["decoder"], f"The decoder of {KEY}={source}")
+    where = f"{KEY}={source}"
+    described = vit.num_parameters(sees, image_size, where) + gpt2.num_parameters(writes, _vocab_size(config), where)
+    check_claim(described, count_numbers(folder, where), where)
     return (
         {
             "_target_": "soli.encoders.ViTEncoder",
             **_defaults(ViTEncoder),
             **{**seen, "input_size": image_size},
             **{key: value for key, value in encoder.items() if value is not None or key not in seen},
-            "architecture": vit.architecture_of(config["encoder"], f"The encoder of {KEY}={source}"),
+            "architecture": sees,
         },
         {
             "_target_": "soli.decoders.GPT2Decoder",
             **_defaults(GPT2Decoder),
             **decoder,
-            "architecture": gpt2.architecture_of(config["decoder"], f"The decoder of {KEY}={source}"),
+            "architecture": writes,
             "tokenizer": tokenizer,
         },
     )
@@ -96,6 +101,10 @@ def _config(source: str) -> tuple[Path, dict[str, Any]]:
     return folder, config
 
 
+def _vocab_size(config: Mapping[str, Any]) -> Any:
+    return config["decoder"].get("vocab_size", 50257)
+
+
 def _check_tokenizer(folder: Path, source: str) -> None:
     if not holds_tokenizer(folder):
         raise SoliError(
@@ -113,7 +122,7 @@ def _defaults(part: type) -> dict[str, Any]:
 def _check_tokens(config: Mapping[str, Any], captioner: Captioner, source: str) -> None:
     """Raises SoliError for a tokenizer of another length, or that starts captions with another token."""
     remedy = "Give decoder.tokenizer the folder of the one that it was trained with."
-    known, given = config["decoder"].get("vocab_size", 50257), len(captioner.tokenizer)
+    known, given = _vocab_size(config), len(captioner.tokenizer)
     if known != given:
         raise SoliError(f"{KEY}={source} has a decoder of {known} tokens and a tokenizer of {given}. {remedy}")
     start = config.get("decoder_start_token_id")

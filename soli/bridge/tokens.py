@@ -32,7 +32,7 @@ def write_tokens(tokenizer: Vocabulary | BytePairs, folder: Path, max_tokens: in
     theirs = PreTrainedTokenizerFast(tokenizer_object=backend, **special, model_max_length=max_tokens, clean_up_tokenization_spaces=False)
     theirs.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}  # version 4 knows no other
+    settings = read_object(path) | {"tokenizer_class": "PreTrainedTokenizerFast"}  # version 4 knows no other
     path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from soli.interfaces import CaptionDataset, Example, SoliError
+from soli.datasets.photograph_files import END, file_end, file_size
+from soli.interfaces import CaptionDataset, Example
 
 AFFORDABLE = 2**30  # bytes of photographs in a split, up to which all of them are read: two seconds, from a quick disk
-ENDS = 4096  # bytes at the end of each file of a larger split
 COVERS = {
     "names": "the photographs' names in their order",
     "captions": "all captions, photograph by photograph in that order",
-    "photographs": "of each file its size, and by `read` its whole content or its last 4096 bytes; of drawn pictures the pixels",
+    "photographs": f"of each file its size, and by `read` its whole content or its last {END} bytes; of drawn pictures the pixels",
 }
 WORDS = {"names": "names or order of the photographs", "captions": "captions", "photographs": "content of the photographs"}
 
@@ -63,9 +62,9 @@ def _of_split(dataset: CaptionDataset, examples: Sequence[Example], looks_at_pho
     }
     if not looks_at_photographs:
         return described
-    sizes = [_size(example) for example in examples]
+    sizes = [file_size(example) for example in examples]
     whole = sum(sizes) <= AFFORDABLE
-    contents = (dataset.fingerprint(example) if whole or example.path is None else _end(example) for example in examples)
+    contents = (dataset.fingerprint(example) if whole or example.path is None else file_end(example) for example in examples)
     photographs = _digest(f"{size} {content}" for size, content in zip(sizes, contents, strict=True))
     return {**described, "photographs": photographs, "bytes": sum(sizes), "read": "whole" if whole else "ends"}
 
@@ -76,24 +75,3 @@ def _digest(items: Iterable[str]) -> str:
     for item in items:
         digest.update(json.dumps(item).encode() + b"\n")
     return digest.hexdigest()
-
-
-def _size(example: Example) -> int:
-    """Of the photograph's file, in bytes; 0 of a drawn one."""
-    try:
-        return 0 if example.path is None else os.path.getsize(example.path)
-    except OSError as error:
-        raise _unreadable(example, error) from error
-
-
-def _end(example: Example) -> str:
-    try:
-        with open(example.path, "rb") as file:
-            file.seek(-min(ENDS, os.fstat(file.fileno()).st_size), os.SEEK_END)
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError as error:
-        raise _unreadable(example, error) from error
-
-
-def _unreadable(example: Example, error: OSError) -> SoliError:
-    return SoliError(f"The photograph {example.path} cannot be read: {(error.strerror or str(error)).lower()}.")

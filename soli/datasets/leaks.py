@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from soli.interfaces import CaptionDataset, Example, SoliError
+from soli.datasets.photograph_files import file_end, file_size
+from soli.interfaces import CaptionDataset, Example
 
 MAX_NAMED = 5
-TAIL = 4096  # bytes
 
 Member = tuple[str, Example]  # split, example
 Found = dict[str, Any]
@@ -57,7 +55,7 @@ def _words(caption: str) -> str:
 def _identical(dataset: CaptionDataset, members: Sequence[Member]) -> list[list[Member]]:
     """Groups of different photographs with the same fingerprint. Only files of equal size and with equal ends are read as a whole."""
     groups = [list({example.image_id: (split, example) for split, example in members}.values())]
-    keys: tuple[Callable[[Example], Hashable], ...] = (_size, _tail, dataset.fingerprint)
+    keys: tuple[Callable[[Example], Hashable], ...] = (file_size, file_end, dataset.fingerprint)
     for key in keys:
         groups = [part for group in groups for part in _parts(group, lambda member, key=key: key(member[1]))]
     return groups
@@ -69,21 +67,6 @@ def _parts(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[
     for item in items:
         parts[key(item)].append(item)
     return [part for part in parts.values() if len(part) > 1]
-
-
-def _size(example: Example) -> int | None:
-    try:
-        return None if example.path is None else os.path.getsize(example.path)
-    except OSError as error:
-        raise SoliError(f"The photograph {example.path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-
-
-def _tail(example: Example) -> bytes | None:
-    if example.path is None:
-        return None
-    with open(example.path, "rb") as file:
-        file.seek(-min(TAIL, os.path.getsize(example.path)), os.SEEK_END)
-        return hashlib.sha256(file.read()).digest()
 
 
 def _names(group: Sequence[Member]) -> list[str]:

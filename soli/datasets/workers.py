@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from soli.interfaces import SoliError
 
 DEAD = "DataLoader worker (pid"  # how PyTorch's sentences about a worker that is gone begin
-PATIENCE = 0.5  # seconds in which a worker whose connection broke must be gone, if that was why
+PATIENCE = 0.5  # seconds in which a worker whose connection broke must be gone, if that was why, or that was killed
 
 
 def items_of(loader: DataLoader, number: int) -> Iterator[Any]:
@@ -69,7 +69,14 @@ def _start(loader: DataLoader) -> Iterator[Any]:
 
 
 def _end(stream: Iterator[Any]) -> None:
+    """Ends the workers. One that hangs, in a file system that does not answer for one, would be waited for without end as Python ends:
+    it does not hear the SIGTERM with which PyTorch gives it up.
+    """
     getattr(stream, "_shutdown_workers", lambda: None)()
+    for worker in getattr(stream, "_workers", []):
+        if worker.is_alive():
+            worker.kill()
+            worker.join(PATIENCE)
 
 
 def _codes(stream: Iterator[Any], seconds: float = 0.0) -> list[int]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
-from soli.interfaces import SoliError, check_value
+from soli.hub import MODEL_FILES, check_sizes, count_parameters, fetch, load_weights, make_config, make_model, read_config
+from soli.interfaces import SoliError
 from soli.printing import short
 
 ARCHITECTURE = ("n_embd", "n_layer", "n_head", "n_positions")
@@ -80,8 +80,7 @@ class GPT2Decoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"decoder.architecture has no {', '.join(missing)}: give it numbers.")
-        for name in ARCHITECTURE:
-            check_value(f"decoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
+        check_sizes({name: given[name] for name in ARCHITECTURE}, "decoder.architecture.")
         if settings.get("weights") is not None:
             found = text_config(settings["weights"])
             differing = [f"{name} {found[name]} there, {given[name]} here" for name in ARCHITECTURE if found[name] != given[name]]
@@ -153,13 +152,11 @@ class GPT2Decoder(nn.Module):
         return GPT2State(state.cross[:, images], state.past[:, images])
 
     def _build(self, architecture: Mapping[str, Any], weights: str | None, dropout: float) -> nn.Module:
-        from transformers import GPT2Config, GPT2Model  # slow to import
+        from transformers import GPT2Model  # slow to import
 
-        rates = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
-        config = make_config(GPT2Config, {**architecture}, "decoder.architecture")
-        ours = {**rates, "vocab_size": self.vocab_size, "add_cross_attention": True, "bos_token_id": None, "eos_token_id": None}
-        for name, value in ours.items():
-            setattr(config, name, value)
+        config = _config(architecture, self.vocab_size, "decoder.architecture")
+        for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
+            setattr(config, name, dropout)
         if weights is None:
             return make_model(GPT2Model, config, "decoder.architecture")
         model, report = load_weights(GPT2Model, config, weights, "decoder.weights")
@@ -241,6 +238,23 @@ class GPT2Decoder(nn.Module):
         config = self.gpt2.config
         scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
         return scale / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scale
+
+
+def num_parameters(architecture: Mapping[str, Any], vocab_size: int, where: str) -> int:
+    """How many numbers a model with cross-attention would have; it takes no memory. Raises SoliError for one that cannot be."""
+    from transformers import GPT2Model  # slow to import
+
+    return count_parameters(GPT2Model, _config(architecture, vocab_size, where), where)
+
+
+def _config(architecture: Mapping[str, Any], vocab_size: int, where: str) -> Any:
+    from transformers import GPT2Config  # slow to import
+
+    config = make_config(GPT2Config, {**architecture}, where)
+    ours = {"vocab_size": vocab_size, "add_cross_attention": True, "bos_token_id": None, "eos_token_id": None}
+    for name, value in ours.items():
+        setattr(config, name, value)
+    return config
 
 
 def text_config(source: str) -> dict[str, Any]:

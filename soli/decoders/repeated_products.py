@@ -29,7 +29,9 @@ class RepeatedProduct:
         self.matrix, self.bias = matrix.detach(), None if bias is None else bias.detach()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return _Product.apply(x.to(self.dtype), self.matrix, self.bias, *next(self.places))
+        place = next(self.places, None)
+        assert place is not None, "more inputs than announced"
+        return _Product.apply(x.to(self.dtype), self.matrix, self.bias, *place)
 
 
 def repeated_linear(weight: Tensor, bias: Tensor | None, rows: tuple[int, ...], times: int) -> RepeatedProduct:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from soli.hub import MODEL_FILES, fetch, load_weights, make_config, make_model, read_config
-from soli.interfaces import SoliError, check_value
+from soli.hub import MODEL_FILES, check_sizes, count_parameters, fetch, load_weights, make_config, make_model, read_config
+from soli.interfaces import SoliError
 from soli.json_text import read_object
 from soli.printing import short
 
@@ -87,8 +87,7 @@ class ViTEncoder(nn.Module):
         missing = [name for name in ARCHITECTURE if given.get(name) is None]
         if missing:
             raise SoliError(f"encoder.architecture has no {', '.join(missing)}: give it numbers.")
-        for name in ARCHITECTURE:
-            check_value(f"encoder.architecture.{name}", given[name], isinstance(given[name], int) and given[name] > 0, "a number from 1 on")
+        check_sizes({name: given[name] for name in ARCHITECTURE}, "encoder.architecture.")
         width, heads = given["hidden_size"], given["num_attention_heads"]
         if width % heads:
             raise SoliError(
@@ -160,21 +159,33 @@ def _classes(family: str) -> tuple[type, type]:
     }[family]
 
 
-def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int) -> nn.Module:
+def num_parameters(architecture: Mapping[str, Any], side: int, where: str) -> int:
+    """How many numbers a model for squares of `side` pixels would have; it takes no memory. Raises SoliError for one that cannot be."""
+    kind, config, options = _described(architecture, side, where)
+    return count_parameters(kind, config, where, **options)
+
+
+def _described(architecture: Mapping[str, Any], side: int, where: str) -> tuple[type, Any, dict[str, Any]]:
+    """The class of the model, its config, and what else its constructor is given."""
     config_kind, kind = _classes(architecture["model_type"])
     sizes = {key: value for key, value in architecture.items() if key != "model_type"}
     options = {} if architecture["model_type"] == "clip_vision_model" else {"add_pooling_layer": False}
+    return kind, make_config(config_kind, {**sizes, "image_size": side}, where), options
+
+
+def _build(architecture: Mapping[str, Any], weights: str | None, input_size: int) -> nn.Module:
+    """The weights come first: a stranger's config that describes more than they are is refused before anything is built."""
     where = "encoder.architecture"
-    model = make_model(kind, make_config(config_kind, {**sizes, "image_size": input_size}, where), where, **options)
+    kind, config, options = _described(architecture, input_size, where)
     if weights is None:
-        return model
+        return make_model(kind, config, where, **options)
     side = image_size(read_config(fetch(weights, "encoder.weights", MODEL_FILES), "encoder.weights", weights), f"encoder.weights={weights}")
-    config = make_config(config_kind, {**sizes, "image_size": side}, where)
-    pretrained, report = load_weights(kind, config, weights, "encoder.weights", **options)
+    theirs = _described(architecture, side, where)[1]
+    pretrained, report = load_weights(kind, theirs, weights, "encoder.weights", **options)
     missing = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     if missing:
         raise SoliError(f"encoder.weights={weights} lacks {len(missing)} tensors of its model ({missing[0]}, ...).")
-    return resized(pretrained, model, input_size)
+    return resized(pretrained, make_model(kind, config, where, **options), input_size)
 
 
 def image_size(config: Mapping[str, Any], where: str) -> int:

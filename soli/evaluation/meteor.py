@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
+
+from soli.evaluation.programs import Watched
 
 JAR = "meteor-1.5.jar"
 JAVA_OPTIONS = ("-Xmx1G", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")  # the paraphrases do not fit in 300 MB
 JAR_OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")  # those of pycocoevalcap
 SEPARATOR = " ||| "
 ENTRIES = 23  # numbers in a line of statistics
-WATCH = 'read -r line; kill -s KILL -- "-$0"'  # a shell waits for the end of our pipe, that is for our own, and then kills the group $0
 
 
 class MeteorUnavailable(RuntimeError):
@@ -42,28 +41,28 @@ class Meteor:
     def __init__(self, seconds: float = 300.0, seconds_per_caption: float = 0.5):
         self.seconds = seconds
         self.seconds_per_caption = seconds_per_caption
-        self._process: subprocess.Popen[str] | None = None
+        self._program: Watched | None = None
         self._complaints: IO[str] | None = None
         self._end: weakref.finalize | None = None
 
     @property
     def pid(self) -> int | None:
         """The id of the Java process, None where there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._program is None else self._program.process.pid
 
     def start(self) -> None:
         """Starts the process if there is none, and does not wait for it. Raises MeteorUnavailable without Java or without the jar."""
-        if self._process is not None:
+        if self._program is not None:
             return
         command = [_java(), *JAVA_OPTIONS, "-jar", str(_jar()), *JAR_OPTIONS]
         complaints = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed with the process)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": complaints}
-        try:  # in a session of its own: Ctrl-C is for Python, which may want to score what it has
-            process = subprocess.Popen(command, **pipes, encoding="utf-8", errors="replace", start_new_session=True)
+        try:
+            program = Watched(command, **pipes, encoding="utf-8", errors="replace")
         except OSError as reason:
             raise MeteorUnavailable(f"{command[0]} cannot be started ({reason}); check the installation of Java.") from reason
-        self._process, self._complaints = process, complaints
-        self._end = weakref.finalize(self, _end, process, _watcher(process), complaints, os.getpid())
+        self._program, self._complaints = program, complaints
+        self._end = weakref.finalize(self, _end, program, complaints)
 
     def statistics(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
         """One caption per photograph, and the captions it is compared with -> the 23 numbers of each that METEOR sums over a set.
@@ -73,7 +72,7 @@ class Meteor:
         """
         self.start()
         seconds = self.seconds + self.seconds_per_caption * len(hypotheses)
-        with _deadline(self._process, seconds) as passed:
+        with _deadline(self._program, seconds) as passed:
             try:
                 return self._converse(hypotheses, references)
             except BaseException as reason:  # half a conversation cannot be taken up again, not after Ctrl-C either
@@ -85,7 +84,7 @@ class Meteor:
 
     def close(self) -> None:
         """Ends the process, if there is one, and waits until it is gone. `start` and `score` would start another."""
-        end, self._process, self._complaints, self._end = self._end, None, None, None
+        end, self._program, self._complaints, self._end = self._end, None, None, None
         if end is not None:
             end()
 
@@ -105,13 +104,13 @@ class Meteor:
         return statistics
 
     def _write(self, line: str) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        assert self._program is not None and self._program.process.stdin is not None
+        self._program.process.stdin.write(line + "\n")
+        self._program.process.stdin.flush()
 
     def _read(self) -> str:
-        assert self._process is not None and self._process.stdout is not None
-        line = self._process.stdout.readline()
+        assert self._program is not None and self._program.process.stdout is not None
+        line = self._program.process.stdout.readline()
         if not line.endswith("\n"):
             raise OSError("it stopped")
         if line.startswith("Error"):
@@ -120,12 +119,12 @@ class Meteor:
 
     def _cause(self, reason: BaseException) -> str:
         """What the process itself said, if anything, else what was met here."""
-        assert self._complaints is not None and self._process is not None and self._process.stdout is not None
+        assert self._complaints is not None and self._program is not None and self._program.process.stdout is not None
         said = ""
         with contextlib.suppress(subprocess.TimeoutExpired):  # a process that is about to die may not have said so yet
-            self._process.wait(timeout=1.0)
-            _kill(self._process)
-            said = self._process.stdout.read()  # where Java says that there is too little memory
+            self._program.process.wait(timeout=1.0)
+            self._program.kill()
+            said = self._program.process.stdout.read()  # where Java says that there is too little memory
         self._complaints.seek(0)
         lines = [line.strip() for line in (said + self._complaints.read()).splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
@@ -133,13 +132,13 @@ class Meteor:
 
 
 @contextlib.contextmanager
-def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[threading.Event]:
-    """Kills the process when the block takes longer than `seconds`, so that its reading ends; the event then is set."""
+def _deadline(program: Watched, seconds: float) -> Iterator[threading.Event]:
+    """Kills the program when the block takes longer than `seconds`, so that its reading ends; the event then is set."""
     passed = threading.Event()
 
     def expire() -> None:
         passed.set()
-        _kill(process)
+        program.kill()
 
     timer = threading.Timer(seconds, expire)
     timer.daemon = True
@@ -150,32 +149,9 @@ def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[thread
         timer.cancel()
 
 
-def _watcher(process: subprocess.Popen[str]) -> subprocess.Popen[bytes] | None:
-    """Kills the process when this one was killed: Java itself notices only when it has loaded its tables and answered what it was asked."""
-    command, silence = ["/bin/sh", "-c", WATCH, str(process.pid)], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **silence)
-    except OSError:  # no such shell: Java notices by itself
-        return None
-
-
-def _end(process: subprocess.Popen[str], watcher: subprocess.Popen[bytes] | None, complaints: IO[str], owner: int) -> None:
-    """Kills the process and takes its status, so that no zombie stays. A fork of the interpreter leaves its parent's process alone."""
-    for started in filter(None, [watcher, process]) if os.getpid() == owner else ():
-        _kill(started)
-        started.wait()
-    for pipe in filter(None, (process.stdin, process.stdout, complaints, watcher and watcher.stdin)):
-        with contextlib.suppress(OSError, ValueError):  # what a dead process was not sent cannot be sent
-            pipe.close()
-
-
-def _kill(process: subprocess.Popen[Any]) -> None:
-    """Kills the process and its children: `java` may be a script that calls the real one."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+def _end(program: Watched, complaints: IO[str]) -> None:
+    program.end()
+    complaints.close()
 
 
 def _field(caption: str) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import math
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from soli.evaluation.programs import Watched
+from soli.json_text import parse_json
+
 JAR = "spice-1.0.jar"
 MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 MEMORY = "-Xmx6G"
-# Becomes a program, with a shell beside it that kills both, and all that they have started, when the pipe is closed whose other end only we
-# hold: when we end, however that is.
-WATCHED = 'exec 3<&0 </dev/null; (read -r line <&3; kill -9 0) >/dev/null 2>&1 & exec "$@" 3<&-'
 
 
 class SpiceUnavailable(RuntimeError):
@@ -54,7 +51,7 @@ def spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]], second
         command = ["java", MEMORY, "-jar", JAR, str(given), "-cache", scratch, "-out", str(answer), "-subset", "-silent"]
         try:
             _run(command, folder, 300 + seconds_per_caption * len(entries))
-            scores = {item["image_id"]: item["scores"]["All"]["f"] for item in json.loads(answer.read_text(encoding="utf-8"))}
+            scores = {item["image_id"]: item["scores"]["All"]["f"] for item in parse_json(answer.read_bytes())}
             found = [float(scores[index]) for index in range(len(entries))]
         except subprocess.CalledProcessError as reason:
             said = reason.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {reason.returncode}"]
@@ -65,31 +62,15 @@ def spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]], second
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float) -> None:
-    """Runs a program in a session of its own; it does not outlive this call, nor this process.
+    """Runs a program; it does not outlive this call, nor this process.
 
     Raises CalledProcessError when it fails, with what it said, and TimeoutExpired.
     """
-    shell = ["/bin/sh", "-c", WATCHED, "sh"] if os.name == "posix" else []
-    reading, writing = os.pipe()
-    pipes = {"stdin": reading, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    program = Watched(command, cwd=folder, **pipes)
     try:
-        with subprocess.Popen([*shell, *command], cwd=folder, start_new_session=True, **pipes) as process:
-            try:
-                said = process.communicate(timeout=seconds)[1]
-            except BaseException:
-                _kill(process)
-                raise
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command, stderr=said)
+        said = program.process.communicate(timeout=seconds)[1]
     finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process and all that it has started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        program.end()
+    if program.process.returncode:
+        raise subprocess.CalledProcessError(program.process.returncode, command, stderr=said)

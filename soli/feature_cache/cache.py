@@ -43,10 +43,10 @@ class FeatureCache:
         batch_size: int = 32,
         workers: int = 0,
         say: Callable[[str], None] = print,
-        is_stopped: Callable[[], bool] = lambda: False,
+        check_stop: Callable[[], None] = lambda: None,
     ):
         """`dtype` is that of the numbers on disk, `precision` (fp32, bf16 or fp16) what the encoder computes in, `workers` the processes
-        that decode photographs; `say` is given sentences for the user, `is_stopped` asked after every batch whether to raise
+        that decode photographs; `say` is given sentences for the user, `check_stop` called after every batch: it may raise
         KeyboardInterrupt. Nothing is read or written before `ensure`.
 
         Raises SoliError for an unknown dtype or precision.
@@ -55,7 +55,7 @@ class FeatureCache:
             if value not in allowed:
                 raise SoliError(f"The feature cache's {name} is {value!r}: give {' or '.join(allowed)}.")
         self.model, self.dtype, self.precision = model, dtype, precision
-        self.batch_size, self.workers, self.say, self.is_stopped = batch_size, workers, say, is_stopped
+        self.batch_size, self.workers, self.say, self.check_stop = batch_size, workers, say, check_stop
         self.origin, self._stamp = self._origin(), self._changes()
         self.folder = folder_of(Path(folder), self.origin)
         self.shape: tuple[int, int] | None = None  # (L, D)
@@ -74,7 +74,7 @@ class FeatureCache:
         degradations = list(dict.fromkeys(degradations))
         if self._is_begun() and not self._missing(wanted, degradations, lambda _: None):
             return
-        with alone(self.folder, self.say, self.is_stopped):
+        with alone(self.folder, self.say, self.check_stop):
             self._begin()
             for rows in self._rows.values():
                 rows.open()
@@ -188,8 +188,7 @@ class FeatureCache:
                         numbers = self._encode(self.model.render([batch.images[place] for place in chosen], [degradation] * len(chosen)))
                         self._rows[degradation].append([names[place] for place in chosen], numbers)
                         bar.update(len(chosen))
-                if self.is_stopped():
-                    raise KeyboardInterrupt(f"Stopped while features were made; those in {self.folder} are kept. Run the command again.")
+                self.check_stop()
 
     @torch.inference_mode()
     def _encode(self, inputs: Tensor) -> np.ndarray:

@@ -34,10 +34,10 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, say: Callable[[str], None], is_stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def alone(folder: Path, say: Callable[[str], None], check_stop: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Makes the folder, and waits until no other process computes features in it. A process that dies gives up its lock.
 
-    `is_stopped` is asked while it waits whether to raise KeyboardInterrupt.
+    `check_stop` is called while it waits, and may raise KeyboardInterrupt.
     Raises SoliError for a folder that cannot be made or locked, and on a system without such locks.
     """
     make_folder(folder)
@@ -45,11 +45,11 @@ def alone(folder: Path, say: Callable[[str], None], is_stopped: Callable[[], boo
         lock = open(folder / LOCK, "wb")  # noqa: SIM115 - the next line closes it
     with lock:
         with reporting(folder):
-            _lock(lock, folder, say, is_stopped)
+            _lock(lock, folder, say, check_stop)
         yield
 
 
-def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
+def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None], check_stop: Callable[[], None]) -> None:
     try:
         import fcntl  # Windows has none
     except ImportError as reason:
@@ -62,6 +62,5 @@ def _lock(file: BinaryIO, folder: Path, say: Callable[[str], None], is_stopped: 
             if not has_said:
                 say(f"Another process computes features in {folder}: waiting for it.")
             has_said = True
-        if is_stopped():
-            raise KeyboardInterrupt(f"Stopped while another process computed features in {folder}. Run the command again.")
+        check_stop()
         time.sleep(PAUSE)

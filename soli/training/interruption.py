@@ -25,15 +25,14 @@ class StopRequest:
         self._since = 0.0
         self._previous: dict[int, object] = {}
 
-    def stops(self, what: str) -> Callable[[], bool]:
-        """A question for work that keeps what it has done: it raises KeyboardInterrupt once a signal has arrived, else the answer is no."""
+    def stops(self, what: str) -> Callable[[], None]:
+        """What work that keeps what it has done calls now and then: it raises KeyboardInterrupt once a signal has arrived."""
 
-        def is_stopped() -> bool:
+        def check_stop() -> None:
             if self.requested is not None:
                 raise KeyboardInterrupt(f"Stopped by {self.requested} {what}; {self.advice}")
-            return False
 
-        return is_stopped
+        return check_stop
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():

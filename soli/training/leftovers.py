@@ -7,7 +7,7 @@ from pathlib import Path
 from soli.interfaces import SoliError
 from soli.training.checkpoint import BEST, LAST, Progress, read_progress
 
-UNFINISHED = ("last.partial", "best.partial", "metrics.partial", "config.partial")  # files that were not yet moved into place
+UNFINISHED = ("last.partial", "best.partial", "metrics.jsonl.partial", "metrics.partial")  # not yet moved into place; the last of old
 
 
 def is_finished(folder: Path) -> bool:

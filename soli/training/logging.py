@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from soli.disks import remedy, told
+from soli.disks import remedy, told, write_whole
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
 from soli.training.endings import advice
@@ -94,9 +94,7 @@ def _drop_after(path: Path, step: int, most: int | None) -> int:
                 kept.append(line)
         except (ValueError, LookupError, TypeError):
             break
-    temporary = path.with_suffix(".partial")
-    temporary.write_bytes(b"".join(line + b"\n" for line in kept))
-    temporary.replace(path)
+    write_whole(path, b"".join(line + b"\n" for line in kept))  # the checkpoint counts on these lines
     return len(kept)
 
 

@@ -224,7 +224,7 @@ def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
             runtime.precision,
             workers=runtime.workers,
             say=tqdm.write,
-            is_stopped=run.stop.stops("while features were made, which are kept"),
+            check_stop=run.stop.stops("while features were made, which are kept"),
         )
     views = PhaseViews.of(phase, recipe, data.dataset.reference_side, cache, trains)
     if cache is not None:

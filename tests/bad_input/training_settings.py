@@ -73,7 +73,7 @@ CASES = [
     ("train encoder=vit_tiny encoder.weights=null encoder.input_size=40", "encoder.input_size=40", "give 32 or 48"),
     ("train decoder=att_lstm_glove", "decoder.glove must be given", "decoder.glove=null"),
     ("train decoder=tiny_gpt2 decoder.architecture.n_head=3", "n_embd=128 is no multiple of n_head=3", "give"),
-    ("train decoder=tiny_gpt2 decoder.architecture.n_head=0", "decoder.architecture.n_head=0", "a number from 1 on"),
+    ("train decoder=tiny_gpt2 decoder.architecture.n_head=0", "decoder.architecture.n_head=0", "a whole number from 1 to"),
     ("train decoder=tiny_gpt2 decoder.train=lora", "decoder.train=lora", "give decoder.weights"),
     ("train decoder=tiny_gpt2 loader.max_tokens=100", "loader.max_tokens=100", "lower it"),
 ]

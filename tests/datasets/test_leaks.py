@@ -68,6 +68,15 @@ def test_a_missing_photograph_is_named(folder: FolderDataset) -> None:
         find_leaks(folder)
 
 
+def test_a_photograph_whose_end_cannot_be_read_is_named(folder: FolderDataset, monkeypatch) -> None:
+    """It was there a moment ago: its size was found."""
+    (folder.image_folder / "b.png").unlink()
+    sizes = {"b.png": 1, "c.png": 1}
+    monkeypatch.setattr("soli.datasets.leaks.file_size", lambda example: sizes.get(example.image_id, 0))
+    with pytest.raises(SoliError, match=r"b\.png cannot be read: no such file"):
+        find_leaks(folder)
+
+
 def test_flickr8k(flickr8k_root: Path) -> None:
     """Its two byte-identical photographs are both in train; counts of captions from sets of words written out here."""
     dataset = Flickr8kDataset(str(flickr8k_root))

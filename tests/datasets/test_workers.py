@@ -13,6 +13,7 @@ import pytest
 from soli.datasets import CaptionedImages, ToyDataset, batches
 from soli.interfaces import SoliError
 from soli.vocabulary import Vocabulary
+from tests.processes import HAS_PROC, ends, is_alive
 
 PLAN = [[0, 1], [2, 3], [4, 5]]
 TRAINER = os.getpid()
@@ -82,6 +83,27 @@ def test_a_signal_to_all_processes_leaves_the_workers_at_work():
     assert [batch.indices for batch in (first, *stream)] == PLAN
 
 
+def test_a_worker_that_hangs_is_killed_with_its_stream(tmp_path, monkeypatch):
+    def trouble():
+        (tmp_path / "hangs").touch()
+        while True:
+            time.sleep(600)
+
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)  # for so long PyTorch waits for it
+    stream = batches(data(trouble), PLAN, workers=1)
+    next(stream)
+    workers = multiprocessing.active_children()
+    try:
+        while not (tmp_path / "hangs").exists():
+            assert workers[0].is_alive()
+            time.sleep(0.02)
+        stream.close()
+        workers[0].join(60)
+        assert workers[0].exitcode == -signal.SIGKILL
+    finally:
+        workers[0].kill()  # else pytest would wait for it
+
+
 KILLED = """
 import multiprocessing, time
 from soli.datasets import CaptionedImages, ToyDataset, batches
@@ -99,24 +121,13 @@ if __name__ == "__main__":
 """
 
 
-def lives(pid):
-    """Whether the process is there, and not only its name in the table of processes."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+@pytest.mark.skipif(not HAS_PROC, reason="there is no /proc")
 def test_workers_of_a_fork_server_end_with_the_trainer(tmp_path):
     """Their parent, whose number PyTorch watches, is the server, which lives as long as they do."""
     (tmp_path / "program.py").write_text(KILLED, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([sys.executable, tmp_path / "program.py"], env=environment, stdout=subprocess.PIPE, text=True) as process:
         workers = [int(pid) for pid in process.stdout.readline().split()]
-        assert len(workers) == 2 and all(map(lives, workers))
+        assert len(workers) == 2 and all(map(is_alive, workers))
         process.kill()
-    deadline = time.monotonic() + 60
-    while any(map(lives, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(lives, workers))
+    assert ends(*workers)

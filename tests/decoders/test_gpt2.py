@@ -151,6 +151,8 @@ def test_pretrained_weights_with_cross_attention_keep_it(tmp_path):
         ({"dropout": 1.0}, "dropout=1.0 must be at least 0 and below 1"),
         ({"architecture": {"n_head": 5}}, "n_embd=24 is no multiple of n_head=5"),
         ({"architecture": {"n_layer": None}}, "has no n_layer"),
+        ({"architecture": {"n_layer": True}}, "decoder.architecture.n_layer=True must be a whole number from 1 to 1000"),
+        ({"architecture": {"n_head": 0}}, "decoder.architecture.n_head=0 must be a whole number from 1 to"),
         ({"weights": "/no/such/folder"}, "/no/such/folder does not exist.*Give decoder.weights a local folder"),
     ],
 )

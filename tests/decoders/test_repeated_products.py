@@ -183,3 +183,11 @@ def test_a_second_derivative_is_refused():
     (first,) = torch.autograd.grad(output, weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+def test_more_inputs_than_announced_are_a_mistake_of_ours():
+    """Not a StopIteration, which would end the generator that calls it as if all were done."""
+    product = RepeatedProduct(torch.ones(3, 2), (1,), 1)
+    product(torch.ones(1, 3))
+    with pytest.raises(AssertionError, match="more inputs than announced"):
+        product(torch.ones(1, 3))

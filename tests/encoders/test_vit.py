@@ -124,6 +124,11 @@ def test_vit_tiny_of_imagenet_loads(weights_root):
     [
         ({"architecture": {"model_type": "swin", **SIZES}}, "model_type=swin is not known; choose one of vit, deit, clip_vision_model"),
         ({"architecture": {"model_type": "vit"}}, "has no hidden_size, num_hidden_layers"),
+        (
+            {"architecture": {"model_type": "vit", **SIZES, "num_hidden_layers": True}},
+            "encoder.architecture.num_hidden_layers=True must be a whole number from 1 to 1000",
+        ),
+        ({"architecture": {"model_type": "vit", **SIZES, "hidden_size": 0}}, "encoder.architecture.hidden_size=0 must be a whole number"),
         ({"finetune_from": 4}, "finetune_from=4 must be 0 .* to 3"),
         ({"input_size": 7}, "input_size=7 does not consist of whole patches of 8 pixels: give 8."),
         ({"weights": "/no/such/folder"}, "/no/such/folder does not exist.*Give encoder.weights a local folder"),

@@ -13,10 +13,10 @@ import pytest
 from soli.evaluation import CaptionScorer
 from soli.evaluation.meteor import Meteor, MeteorUnavailable
 from soli.evaluation.statistics import Statistics, unfragmented
+from tests.processes import LIGHT, ends, is_alive, is_known
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs Java, which is not installed")
 needs_shell = pytest.mark.skipif(not Path("/bin/sh").exists(), reason="a shell script stands in for Java")
-MODULE = str(Path(__file__).resolve().parents[2] / "soli" / "evaluation" / "meteor.py")
 REFERENCES = [["a dog runs on grass", "a brown dog is running"], ["two men sit", "men on a bench"]]
 HYPOTHESES = ["a dog is running", "two men on a bench"]
 
@@ -42,15 +42,6 @@ def fake_java(tmp_path, monkeypatch):
 
 def score(meteor: Meteor, hypotheses: list[str], references: list[list[str]]) -> float:
     return Statistics({"METEOR": unfragmented(meteor.statistics(hypotheses, references))}).scores()["METEOR"]
-
-
-def is_alive(pid: int) -> bool:
-    """True for a zombie too."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @needs_java
@@ -107,7 +98,7 @@ def test_a_process_that_was_killed_is_reported_and_the_next_call_starts_another(
     os.kill(killed, signal.SIGKILL)
     with pytest.raises(MeteorUnavailable, match="Java program failed"):
         score(meteor, HYPOTHESES, REFERENCES)
-    assert not is_alive(killed)
+    assert not is_known(killed)
     assert meteor.pid is None
     meteor.start()
     assert meteor.pid not in (None, killed)
@@ -120,7 +111,7 @@ def test_a_closed_process_is_gone():
     pid = meteor.pid
     meteor.close()
     assert meteor.pid is None
-    assert not is_alive(pid)
+    assert not is_known(pid)
     meteor.close()  # a second time does nothing
 
 
@@ -133,12 +124,9 @@ def test_a_closed_process_is_gone():
 def test_python_ends_at_once_and_takes_the_process_along(fake_java, end, busy):
     """Also one that does not look whether anybody can still write to it."""
     fake_java(busy)
-    program = f"import os, runpy\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\nprint(m.pid, flush=True)\n{end}"
+    program = f"{LIGHT}\nimport os\nfrom soli.evaluation.meteor import Meteor\nm = Meteor()\nm.start()\nprint(m.pid, flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False)
-    deadline = time.monotonic() + 60
-    while is_alive(int(done.stdout)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(int(done.stdout))
+    assert ends(int(done.stdout))
 
 
 LOADING = "print(m.pid, flush=True)\ninput()"
@@ -153,7 +141,7 @@ print(m.pid, flush=True)
 @needs_java
 def test_java_does_not_outlive_a_python_that_is_killed_while_it_loads_or_works():
     """The two are killed side by side."""
-    begin = f"import runpy, threading, time\nm = runpy.run_path({MODULE!r})['Meteor']()\nm.start()\n"
+    begin = f"{LIGHT}\nimport threading, time\nfrom soli.evaluation.meteor import Meteor\nm = Meteor()\nm.start()\n"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     parents = [subprocess.Popen([sys.executable, "-c", begin + state], **pipes) for state in (LOADING, BUSY)]
     pids = []
@@ -162,9 +150,7 @@ def test_java_does_not_outlive_a_python_that_is_killed_while_it_loads_or_works()
         assert is_alive(pids[-1])
         parent.kill()
         parent.communicate()
-    deadline = time.monotonic() + 300
-    while any(map(is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    ends(*pids, seconds=300)
     left = [pid for pid in pids if is_alive(pid)]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -181,7 +167,7 @@ def test_a_fork_of_the_interpreter_leaves_the_process_alone(fake_java):
         meteor.close()
         os._exit(0)
     os.waitpid(program, 0)
-    assert meteor._process.poll() is None
+    assert is_alive(meteor.pid)
     meteor.close()
 
 
@@ -212,7 +198,7 @@ def test_a_process_that_does_not_answer_is_ended_in_time(fake_java, script, capt
     with pytest.raises(MeteorUnavailable, match="no answer within 0.5 seconds"):
         score(meteor, captions, REFERENCES)
     assert time.monotonic() - started < 20
-    assert not is_alive(pid)
+    assert not is_known(pid)
 
 
 @needs_shell

@@ -320,13 +320,13 @@ def test_an_interrupted_write_leaves_the_older_report(tmp_path, monkeypatch):
     def interrupt(*_):
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("soli.evaluation.writing.os.fsync", interrupt)
+    monkeypatch.setattr("soli.disks.os.fsync", interrupt)
     with pytest.raises(OSError, match="no space left") as raised:
         write_report(path, some_results(), [])
     assert raised.value.filename == str(path)
     assert path.read_bytes() == older and [each.name for each in tmp_path.iterdir()] == ["report.html"]
     monkeypatch.undo()
-    monkeypatch.setattr("soli.evaluation.writing.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("soli.disks.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_report(path, some_results(), [])
     assert path.read_bytes() == older

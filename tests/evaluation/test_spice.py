@@ -12,6 +12,7 @@ import pytest
 from soli.evaluation import CaptionScorer
 from soli.evaluation import spice as module
 from soli.evaluation.spice import JAR, MODELS, SpiceUnavailable, spice
+from tests.processes import HAS_PROC, LIGHT, ends
 
 REFERENCES = [["a dog runs"], ["two men sit", "men on a bench"]]
 ANSWER = "import json,sys; a=sys.argv; captions=json.load(open(a[4])); json.dump([{'image_id': c['image_id'], 'scores': {'All': {'f': "
@@ -57,6 +58,7 @@ def test_a_caption_without_a_score_counts_nothing(installed):
         ("import sys; sys.exit('Error: Could not find or load main class')", "Could not find"),
         ("pass", "no scores"),
         ("open(__import__('sys').argv[8], 'w').write('[]')", "no scores"),
+        ("open(__import__('sys').argv[8], 'w').write('[' * 100_000)", "no scores .*nested too deep"),
     ],
 )
 def test_a_failing_program_is_one_sentence(installed, script, said):
@@ -72,23 +74,9 @@ def test_nothing_is_left_in_the_package(installed, tmp_path):
     assert sorted(path.name for path in Path(tmp_path).rglob("*")) == sorted([*before, "java"])
 
 
-def gone(pid, seconds=60):
-    """Whether a process ends in time; one that nobody has asked for its exit code has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        stat = Path(f"/proc/{pid}/stat")
-        try:
-            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 SLEEPS = "import os, subprocess, time; open('{note}.new', 'w').write(f'{{os.getpid()}} {{subprocess.Popen([\"sleep\", \"600\"]).pid}}')\n"
 SLEEPS += "os.rename('{note}.new', '{note}'); time.sleep(600)"
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's /proc")
+needs_proc = pytest.mark.skipif(not HAS_PROC, reason="reads Linux's /proc")
 
 
 @needs_proc
@@ -96,14 +84,14 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="re
 def test_the_program_does_not_outlive_us_however_we_end(installed, tmp_path, number):
     note = tmp_path / "pids"
     installed(SLEEPS.format(note=note))
-    program = f"import pathlib, runpy; spice = runpy.run_path({module.__file__!r})['spice']\n"
-    program += f"spice.__globals__['spice_folder'] = lambda: pathlib.Path({str(tmp_path)!r})\nspice(['a dog'], [['a dog']])"
+    program = f"{LIGHT}\nimport pathlib\nfrom soli.evaluation import spice\n"
+    program += f"spice.spice_folder = lambda: pathlib.Path({str(tmp_path)!r})\nspice.spice(['a dog'], [['a dog']])"
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
         while not note.exists():
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-    assert all(gone(int(pid)) for pid in note.read_text().split())
+    assert ends(*map(int, note.read_text().split()))
 
 
 @needs_proc
@@ -120,4 +108,4 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(installed, tmp
     monkeypatch.setattr(subprocess.Popen, "communicate", impatient)
     with pytest.raises(SpiceUnavailable, match="TimeoutExpired"):
         spice(["a dog"], REFERENCES[:1])
-    assert all(gone(int(pid)) for pid in note.read_text().split())
+    assert ends(*map(int, note.read_text().split()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 from soli.bridge import pretrained_sections
 from soli.decoders.gpt2 import text_config
@@ -23,6 +25,7 @@ GPT2 = {
     "vocab_size": 300,
 }
 WHOLE = {"model_type": "vision-encoder-decoder", "encoder": VIT, "decoder": GPT2}
+WEIGHTS = save({"any": torch.zeros(4000)})  # the whole model has some 4,600 numbers
 SEEN = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "do_center_crop": True}
 
 
@@ -45,7 +48,9 @@ def test_configs_of_decoders(content: bytes) -> None:
 @given(content=damaged_json(WHOLE), seen=st.none() | damaged_json(SEEN))
 @fuzz(100)
 def test_configs_of_whole_captioners(content: bytes, seen: bytes | None) -> None:
-    files = {"config.json": content, "tokenizer.json": b"{}"} | ({} if seen is None else {"preprocessor_config.json": seen})
+    files = {"config.json": content, "tokenizer.json": b"{}", "model.safetensors": WEIGHTS} | (
+        {} if seen is None else {"preprocessor_config.json": seen}
+    )
     with folder_with(files) as folder, only_sentences():
         encoder, decoder = pretrained_sections(str(folder), {}, {})
         assert encoder["_target_"] == "soli.encoders.ViTEncoder" and decoder["_target_"] == "soli.decoders.GPT2Decoder"

@@ -225,3 +225,42 @@ def test_a_config_of_a_giant_is_refused_before_memory_is_taken(tmp_path: Path) -
         GPT2Decoder(8, tuple("abcdefghi"), architecture, weights=str(tmp_path))
     with pytest.raises(SoliError, match="hidden_size=10000000 must be a whole number from 1 to"):
         ViTEncoder({"model_type": "vit", **giant, "hidden_size": 10_000_000})
+
+
+GIANT = {"hidden_size": 16_384, "num_hidden_layers": 100, "num_attention_heads": 1, "intermediate_size": 16_384, "patch_size": 8}
+SMALL_WORDS = {"model_type": "gpt2", **GPT2, "vocab_size": 9}
+
+
+@pytest.mark.parametrize(
+    ("vision", "words"),
+    [
+        ({"model_type": "vit", **GIANT}, SMALL_WORDS),
+        ({"model_type": "vit", **SIZES, "image_size": 100_000}, SMALL_WORDS),
+        ({"model_type": "vit", **SIZES}, {**SMALL_WORDS, "n_embd": 16_384, "n_layer": 100}),
+        ({"model_type": "vit", **SIZES}, {**SMALL_WORDS, "vocab_size": 1 << 40}),
+    ],
+    ids=["layers", "positions", "decoder", "tokens"],
+)
+def test_a_pretrained_captioner_that_claims_to_be_a_giant_is_refused_before_memory_is_taken(
+    tmp_path: Path, vision: dict, words: dict
+) -> None:
+    config = {"model_type": "vision-encoder-decoder", "encoder": vision, "decoder": words}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    save_file({"a": torch.zeros(9, 8)}, tmp_path / "model.safetensors")
+    with pytest.raises(SoliError, match="model.pretrained=.* describes .* parameters, and the files hold 72"):
+        pretrained_sections(str(tmp_path), {}, {})
+
+
+def test_weights_of_an_encoder_are_compared_with_its_config_before_it_is_built(tmp_path: Path) -> None:
+    """Its first model is one without memory: one with memory would take 640 GB."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit", **GIANT}))
+    save_file({"a": torch.zeros(9, 8)}, tmp_path / "model.safetensors")
+    built = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(transformers.ViTModel, "__init__", lambda *_, **__: built.append(torch.empty(0).device.type) or 1 / 0)
+        with pytest.raises(SoliError, match="division by zero"):
+            ViTEncoder({"model_type": "vit", **GIANT}, str(tmp_path), input_size=32)
+    assert built == ["meta"]
+    with pytest.raises(SoliError, match="encoder.weights=.* describes .* parameters, and the files hold 72"):
+        ViTEncoder({"model_type": "vit", **GIANT}, str(tmp_path), input_size=32)

@@ -27,11 +27,11 @@ def test_the_second_signal_ends_it_at_once_with_advice():
 
 def test_work_that_keeps_what_it_has_done_is_stopped_with_advice():
     with StopRequest("continue with resume=runs/a") as stop:
-        is_stopped = stop.stops("while features were made")
-        assert not is_stopped()
+        check_stop = stop.stops("while features were made")
+        check_stop()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt, match="Stopped by SIGTERM while features were made; continue with resume=runs/a"):
-            is_stopped()
+            check_stop()
 
 
 def test_what_torchrun_passes_on_is_no_second_signal(monkeypatch):

@@ -11,7 +11,7 @@ from soli.training.leftovers import check_last, forget_lost_best, remove_unfinis
 
 
 def test_only_unfinished_files_are_removed(tmp_path):
-    for name in ("last.partial", "best.partial", "metrics.partial", "last.safetensors", "notes.txt"):
+    for name in ("last.partial", "best.partial", "metrics.partial", "metrics.jsonl.partial", "last.safetensors", "notes.txt"):
         (tmp_path / name).write_text(name)
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.safetensors", "notes.txt"]

@@ -1,6 +1,7 @@
 """The log: lines of JSON that a resumed run cuts back to where it resumes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,14 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path):
     said = r"metrics\.jsonl.*[Nn]o space left.*Free some space there, then continue with resume="
     with pytest.raises(SoliError, match=said), MetricsLog(tmp_path) as log:
         log.write(1, loss=0.5)
+
+
+def test_a_log_that_is_cut_back_is_on_the_disk_before_it_replaces_the_old_one(tmp_path, monkeypatch):
+    """After a crash of the machine it would else be empty, although the checkpoint counts on its lines."""
+    with MetricsLog(tmp_path) as log:
+        for step in range(1, 4):
+            log.write(step)
+    plain, synced = os.fsync, []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append((os.fstat(number).st_size, len(steps(tmp_path)))) or plain(number))
+    MetricsLog(tmp_path, resume_step=2).close()
+    assert synced == [((tmp_path / "metrics.jsonl").stat().st_size, 3)] and steps(tmp_path) == [1, 2]
