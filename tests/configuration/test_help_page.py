@@ -85,7 +85,8 @@ def test_every_example_is_a_command_that_composes(name: str, example: str) -> No
 
 
 def test_comments_are_read_with_their_keys() -> None:
-    text = "# the head\na: 1  # one\nb:   # two\n  c: [x, y]   # three,\n           # and more\n\n  # alone\n  d: null\ndefaults:\n  - e: f  # four\n"
+    text = "# the head\na: 1  # one\nb:   # two\n  c: [x, y]   # three,\n           # and more\n\n"
+    text += "  # alone\n  d: null\ndefaults:\n  - e: f  # four\n"
     assert comments(text) == {
         "a": ("1", "one"),
         "b": ("", "two"),

@@ -57,7 +57,6 @@ MEANT = [
     ("train --hlep", "did you mean --help?", "--help"),
     ("train --cfg", "--cfg wants one of job, hydra, all", "--cfg job"),
     ("train --cfg=jbo seed=1", "did you mean job?", "--cfg job seed=1"),
-    ("train --resolve --cfg seed=1 job", "--cfg wants one of job", None),
     ("evaluate runs/a", "runs/a is not an override", "run=runs/a"),
     ("evaluate runs/a --split val", "runs/a is not an override", "run=runs/a split=val"),
     ("evaluate runs/a runs/b report=false", "runs/a is not an override", "runs=[runs/a,runs/b] report=false"),
@@ -68,25 +67,21 @@ MEANT = [
     ("caption photographs run=runs/a", "photographs is not an override", "images=photographs run=runs/a"),
     ("caption runs/b a.jpg", "runs/b is not an override", "run=runs/b images=a.jpg"),
     ("caption runs/a a.jpg 'my b.jpg'", "runs/a is not an override", "run=runs/a \"images=[a.jpg,'my b.jpg']\""),
-    ('caption --run runs/a --images "it\'s.jpg"', "There is no option --run", None),
     ("export runs/a new", "runs/a is not an override", "run=runs/a to=new"),
     ("export new run=runs/a", "new is not an override", "to=new run=runs/a"),
 ]
 
 
 @pytest.mark.parametrize(("line", "problem", "meant"), MEANT)
-def test_the_answer_is_the_command_that_was_meant(line: str, problem: str, meant: str | None, groups: dict[str, list[str]]) -> None:
+def test_the_answer_is_the_command_that_was_meant(line: str, problem: str, meant: str, groups: dict[str, list[str]]) -> None:
     message, name = refused(line, groups), line.partition(" ")[0]
     assert problem in message
-    if meant is None:
-        return
     command = message[message.index("python -m soli.") :]
     assert command == f"python -m soli.{name} {meant}"
     given = shlex.split(command)[3:]
     check_arguments(name, given, groups)  # the right command is taken
-    overrides = [override for override in parse(given).overrides if "seed=1,2" not in override]
-    if "<" not in command and "resume=" not in command:
-        compose(overrides, name)
+    if name != "train" and "<" not in command:
+        compose(parse(given).overrides, name)
 
 
 def test_names_with_quotes_come_through_the_shell_and_hydra(groups: dict[str, list[str]]) -> None:
@@ -104,7 +99,7 @@ def test_names_with_quotes_come_through_the_shell_and_hydra(groups: dict[str, li
         ("export runs/a x y", "x is not an override"),
         (
             "evaluate runs=b:[x runs=y] runs=c:[d runs=e]",
-            "runs=b:[x: a bracket is not closed, as when a shell takes braces apart. Quote the",
+            "runs=b:[x: a bracket is not closed",
         ),
     ],
 )
