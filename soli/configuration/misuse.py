@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from soli.configuration.arguments import OPTIONS
+from soli.configuration.command_text import command_text, setting
 from soli.configuration.help_page import Page
 from soli.interfaces import SoliError
 from soli.spelling import closest, nearest
 
 LISTS = ("images", "runs", "conditions", "metrics")  # keys that take several values
-PLAIN_VALUE = re.compile(r"[\w./:@%+*~-]+|<.*>|\[.*\]|{.*}")  # that Hydra takes as it is
-PLAIN_ARGUMENT = re.compile(r"[\w./:@%+*~=,\[\]<>-]+")  # which shells do not take apart
 
 
 def check_arguments(config_name: str, arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
@@ -48,7 +46,7 @@ class _Reading:
             self.meant = [*self._placed(), *self.meant]
             names = {argument.partition("=")[0] for argument in self.meant}
             self.meant += [f"{key}=<{key}>" for key, value in self.settings.items() if value == "???" and key not in names]
-            raise SoliError(" ".join([self.faults[0], f"python -m soli.{self.config_name}", *map(_for_shell, self.meant)]))
+            raise SoliError(f"{self.faults[0]} {command_text(self.config_name, *self.meant)}")
 
     def _read_option(self, given: str) -> None:
         name, has_value, value = given.partition("=")
@@ -73,7 +71,7 @@ class _Reading:
         if key is None:
             raise SoliError(problem)
         self.faults.append(f"{problem} Write key=value:")
-        self.meant.append(_setting(key, *([value] if has_value else self._values(key))))
+        self.meant.append(setting(key, *([value] if has_value else self._values(key))))
 
     def _read_override(self, given: str) -> None:
         whole = given
@@ -95,7 +93,7 @@ class _Reading:
             self.faults.append(f"{given} has a space before its =. Write:")
         elif key is not None:
             self.faults.append(f"{given} is not an override. Write key=value:")
-            self.meant.append(_setting(key, *self._values(key)))
+            self.meant.append(setting(key, *self._values(key)))
         elif holders:
             self.faults.append(f"{given} is a choice of {' and of '.join(holders)}. Write key=value:")
             self.meant.append(f"{holders[0]}={given}")
@@ -110,11 +108,11 @@ class _Reading:
         if self.config_name == "train":
             return [self._of_training(thing) for thing in things]
         if len(things) > 1 and {"run", "runs"} <= free:
-            return [_setting("runs", *things)]
+            return [setting("runs", *things)]
         if things and "run" in free and (rest != "images" or _is_run(Path(things[0]))):
-            found.append(_setting("run", things.pop(0)))
+            found.append(setting("run", things.pop(0)))
         if things and rest in free and (rest == "images" or len(things) == 1):
-            found.append(_setting(rest, *things))
+            found.append(setting(rest, *things))
         elif things:
             raise self._refusal(things[0])
         return found
@@ -124,10 +122,10 @@ class _Reading:
         choices = {choice: group for group, of_group in self.groups.items() for choice in of_group}
         choice, key = closest(thing, choices), closest(thing, self.keys)
         if (_is_run(Path(thing)) and choice is None and key is None) or (Path(thing) / "config.yaml").is_file():
-            return _setting("resume", thing)
+            return setting("resume", thing)
         if choice is None and key is None:
             raise self._refusal(thing)
-        return f"{key}=<value>" if choice is None else f"{choices[choice]}={choice}"
+        return setting(str(key)) if choice is None else f"{choices[choice]}={choice}"
 
     def _refusal(self, thing: str) -> SoliError:
         return SoliError(f"{thing} is not an override. Write key=value, for example checkpoint=last or seed=1; --help lists the keys.")
@@ -168,15 +166,3 @@ def _is_open(text: str) -> bool:
     """Whether a bracket or brace is not closed, or was not opened."""
     plain = re.sub(r"'[^']*'|\"[^\"]*\"|\\.", "", text)
     return any(plain.count(first) != plain.count(last) for first, last in ("[]", "{}"))
-
-
-def _setting(key: str, *values: str) -> str:
-    """key=value, or key=[value,value], as Hydra reads it."""
-    quoted = [value if PLAIN_VALUE.fullmatch(value) else "'{}'".format(value.replace("'", "\\'")) for value in values]
-    return f"{key}={quoted[0]}" if len(values) == 1 and values[0] else f"{key}=[{','.join(quoted)}]" if values[0] else f"{key}=<value>"
-
-
-def _for_shell(argument: str) -> str:
-    if PLAIN_ARGUMENT.fullmatch(argument):
-        return argument
-    return shlex.quote(argument) if re.search(r"[\"$`\\!]", argument) else f'"{argument}"'
