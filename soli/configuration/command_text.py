@@ -17,7 +17,7 @@ def command_text(name: str, *arguments: str) -> str:
 
 def setting(key: str, *values: Any) -> str:
     """key=value, or key=[value,value] of several, as Hydra reads it; without a value one is left to be filled in."""
-    texts = [str(value) for value in values if str(value)] or [f"<{key}>"]
+    texts = [str(value) for value in values if str(value)] or [f"<{key.rpartition('.')[2]}>"]
     quoted = [text if PLAIN_VALUE.fullmatch(text) else "'{}'".format(text.replace("'", "\\'")) for text in texts]
     return f"{key}={quoted[0]}" if len(quoted) == 1 else f"{key}=[{','.join(quoted)}]"
 

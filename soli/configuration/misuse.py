@@ -57,29 +57,33 @@ class _Reading:
                 self.faults.append(f"{option.long} wants one of {', '.join(option.choices)}{nearest(value, option.choices)}. Write:")
             self.meant += [option.long, closest(value, option.choices) or option.choices[0]]
             return
+        if option is not None and has_value:
+            self.faults.append(f"{name} takes no value. Write:")
+            self.meant.append(name)
+            return
         if option is not None or given[:2] in [option.short for option in OPTIONS if option.short]:
             self.meant.append(given)
             return
         word = name.lstrip("-").replace("-", "_")
-        key, intended = self._key(word), closest(name, [option.long for option in OPTIONS])
-        if key is None and intended is not None:
+        key, holders, intended = self._key(word), self._holders(word), closest(name, [option.long for option in OPTIONS])
+        problem = f"There is no option {name}. The options are {', '.join(option.long for option in OPTIONS)}."
+        if key is None and not holders and intended is not None:
             self.faults.append(f"There is no option {name} (did you mean {intended}?). Write:")
             self.meant.append(intended)
             return
-        key = key or closest(word, self.keys)
-        problem = f"There is no option {name}. The options are {', '.join(option.long for option in OPTIONS)}."
-        if key is None:
+        key = key or (None if holders else self._names().get(closest(word, self._names()) or ""))
+        if key is None and not holders:
             raise SoliError(problem)
         self.faults.append(f"{problem} Write key=value:")
-        self.meant.append(setting(key, *([value] if has_value else self._values(key))))
+        self.meant.append(setting(key, *([value] if has_value else self._values(key))) if key else f"{holders[0]}={word}")
 
     def _read_override(self, given: str) -> None:
         whole = given
-        while self.left and (_is_open(whole) or whole.endswith("=")) and not _is_override(self.left[0]):
+        while self._has_value() and (_is_open(whole) or whole.endswith("=")):
             whole += self.left.pop(0)
         if whole != given:
             self.faults.append(f"{given} goes on after a space: leave no spaces, or quote the whole. Write:")
-        elif _is_open(given):
+        if _is_open(whole):
             raise SoliError(
                 f'{given}: a bracket is not closed, as when a shell takes braces apart. Quote the whole: "{given.partition("=")[0]}=...".'
             )
@@ -87,7 +91,13 @@ class _Reading:
 
     def _read_word(self, given: str) -> None:
         """One that is a key, a choice of a group, or else a thing."""
-        key, holders = self._key(given), [group for group, choices in self.groups.items() if given in choices]
+        key, holders = self._key(given), self._holders(given)
+        choices = {choice: group for group, of_group in self.groups.items() for choice in of_group}
+        choice = None
+        if self.config_name == "train" and key is None and not holders and not _is_run(Path(given)):
+            names = self._names()
+            intended = closest(given, [*names, *choices])
+            key, choice = names.get(intended or ""), intended if intended in choices else None
         if self.left and self.left[0].startswith("="):
             self.left[0] = f"{key or given}{self.left[0]}"
             self.faults.append(f"{given} has a space before its =. Write:")
@@ -97,6 +107,9 @@ class _Reading:
         elif holders:
             self.faults.append(f"{given} is a choice of {' and of '.join(holders)}. Write key=value:")
             self.meant.append(f"{holders[0]}={given}")
+        elif choice is not None:
+            self.faults.append(f"{given} is not an override{nearest(given, choices)}. Write key=value:")
+            self.meant.append(f"{choices[choice]}={choice}")
         else:
             self.faults.append(f"{given} is not an override. Write key=value:")
             self.things.append(given)
@@ -106,7 +119,10 @@ class _Reading:
         things, free = list(self.things), {key for key in self.settings if not any(was.startswith(f"{key}=") for was in self.meant)}
         found, rest = [], next((key for key in ("images", "to") if key in self.settings), None)
         if self.config_name == "train":
-            return [self._of_training(thing) for thing in things]
+            strange = [thing for thing in things if not _is_run(Path(thing))]
+            if strange or len(things) > 1:
+                raise self._refusal([*strange, *things][0])
+            return [setting("resume", *things)] if things else []
         if len(things) > 1 and {"run", "runs"} <= free:
             return [setting("runs", *things)]
         if things and "run" in free and (rest != "images" or _is_run(Path(things[0]))):
@@ -117,22 +133,15 @@ class _Reading:
             raise self._refusal(things[0])
         return found
 
-    def _of_training(self, thing: str) -> str:
-        """A run to go on with, or a choice or key that is misspelt. Raises SoliError for what is like none of them."""
-        choices = {choice: group for group, of_group in self.groups.items() for choice in of_group}
-        choice, key = closest(thing, choices), closest(thing, self.keys)
-        if (_is_run(Path(thing)) and choice is None and key is None) or (Path(thing) / "config.yaml").is_file():
-            return setting("resume", thing)
-        if choice is None and key is None:
-            raise self._refusal(thing)
-        return setting(str(key)) if choice is None else f"{choices[choice]}={choice}"
-
     def _refusal(self, thing: str) -> SoliError:
         return SoliError(f"{thing} is not an override. Write key=value, for example checkpoint=last or seed=1; --help lists the keys.")
 
     def _next_value(self) -> str:
         """The next argument, taken, if it can be a value."""
-        return self.left.pop(0) if self.left and not _is_override(self.left[0]) and not re.match(r"-\D", self.left[0]) else ""
+        return self.left.pop(0) if self._has_value() else ""
+
+    def _has_value(self) -> bool:
+        return bool(self.left) and not _is_override(self.left[0]) and not re.match(r"-\D", self.left[0])
 
     def _values(self, key: str) -> list[str]:
         """The next argument that can be a value, or all of them for a key that takes several."""
@@ -140,6 +149,14 @@ class _Reading:
         while values[-1] and key in LISTS:
             values.append(self._next_value())
         return values if len(values) == 1 else values[:-1] or values
+
+    def _holders(self, choice: str) -> list[str]:
+        """The groups that have this choice."""
+        return [group for group, choices in self.groups.items() if choice in choices]
+
+    def _names(self) -> dict[str, str]:
+        """The keys by their whole and by their last names."""
+        return {**{key.rpartition(".")[2]: key for key in reversed(self.keys)}, **{key: key for key in self.keys}}
 
     def _key(self, word: str) -> str | None:
         """The key of this name, wherever it stands, if there is one such place."""
@@ -164,5 +181,5 @@ def _is_override(argument: str) -> bool:
 
 def _is_open(text: str) -> bool:
     """Whether a bracket or brace is not closed, or was not opened."""
-    plain = re.sub(r"'[^']*'|\"[^\"]*\"|\\.", "", text)
+    plain = re.sub(r"'(\\.|[^'\\])*'|\"(\\.|[^\"\\])*\"|\\.", "", text)
     return any(plain.count(first) != plain.count(last) for first, last in ("[]", "{}"))

@@ -42,7 +42,10 @@ def refused(line: str, groups: dict[str, list[str]]) -> str:
 
 MEANT = [
     ("train toy", "toy is a choice of dataset and of degradation and of experiment", "dataset=toy"),
-    ("train resnt18", "resnt18 is not an override", "encoder=resnet18"),
+    ("train resnt18", "did you mean resnet18?", "encoder=resnet18"),
+    ("train sed 1", "sed is not an override", "seed=1"),
+    ("train --learning-rate 1e-3", "There is no option --learning-rate", "optimizer.lr=1e-3"),
+    ("train --gpu variant=par", "There is no option --gpu", "runtime=gpu variant=par"),
     ("train encoder resnet18 seed=3", "encoder is not an override", "encoder=resnet18 seed=3"),
     ("train seed 1", "seed is not an override", "seed=1"),
     ("train --seed 1", "There is no option --seed", "seed=1"),
@@ -54,6 +57,8 @@ MEANT = [
     ("train runs/a", "runs/a is not an override", "resume=runs/a"),
     ("train --resume runs/a", "There is no option --resume", "resume=runs/a"),
     ("train --multrun seed=1,2", "did you mean --multirun?", "--multirun seed=1,2"),
+    ("train --multirun=true seed=1,2", "--multirun takes no value", "--multirun seed=1,2"),
+    ("train --lr", "There is no option --lr", "optimizer.lr=<lr>"),
     ("train --hlep", "did you mean --help?", "--help"),
     ("train --cfg", "--cfg wants one of job, hydra, all", "--cfg job"),
     ("train --cfg=jbo seed=1", "did you mean job?", "--cfg job seed=1"),
@@ -94,7 +99,8 @@ def test_names_with_quotes_come_through_the_shell_and_hydra(groups: dict[str, li
     [
         ("train zzzz", "zzzz is not an override. Write key=value"),
         ("train --qq", "There is no option --qq. The options are --multirun, --cfg, --resolve, --help."),
-        ("train --multirun=3", "The options are --multirun"),
+        ("train -mx", "The options are --multirun"),
+        ("evaluate run=a conditions=[original, R0.1S50", "conditions=[original,: a bracket is not closed"),
         ("evaluate run=runs/a R0.1S50", "R0.1S50 is not an override"),
         ("export runs/a x y", "x is not an override"),
         (
@@ -115,12 +121,13 @@ def test_what_means_nothing_is_named(line: str, problem: str, groups: dict[str, 
         "train -c job --resolve",
         "train toy --help",
         "train ~encoder",
-        "train dataset.root='my [data' seed=-1",
         "evaluate runs={a:[b],c:[d]}",
         "caption run=a images=[]",
+        """train "dataset.root='my [data'" seed=-1""",
+        """train "dataset.root='it\\\\'s {mine'" seed=-1""",
     ],
 )
 def test_what_is_right_is_left_alone(line: str, groups: dict[str, list[str]]) -> None:
-    name, *arguments = shlex.split(line) if "'" not in line else line.split(" ", 1)[0:1] + ["dataset.root='my [data'", "seed=-1"]
+    name, *arguments = shlex.split(line)
     check_arguments(name, arguments, groups)
     parse(arguments)
