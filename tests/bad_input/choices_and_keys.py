@@ -21,8 +21,8 @@ CASES = [
     ("caption run=runs/small images=pictures runtime.workers=3", "no key runtime.workers", "runtime has device, precision, threads"),
     ("export run=runs/vit to=new format=onnx", "no key format", "Keys: run, to, checkpoint, program"),
     # what is no override, or is several
-    ("train seed", "seed is not an override", "Write key=value: python -m soli.train seed=<seed>"),
-    ("train --multrun seed=1,2", "There is no option --multrun", "python -m soli.train --multirun seed=1,2"),
+    ("train seed", "seed is not an override", "seed=<seed>"),
+    ("train --multrun seed=1,2", "There is no option --multrun", "--multirun seed=1,2"),
     ("train toy", "toy is a choice of dataset", "dataset=toy"),
     ("evaluate runs/small", "runs/small is not an override", "python -m soli.evaluate run=runs/small"),
     ("caption pictures/a.png", "pictures/a.png is not an override", "python -m soli.caption images=pictures/a.png run=<run>"),
