@@ -125,6 +125,7 @@ def test_evaluation_writes_the_ladder_with_its_protocol(trained, run):
     for fact in ("BLEU,ROUGE-L,CIDEr|", "beam3", "split:test", "images:6", "refs:5", "data:toy"):
         assert fact in metrics["protocol"]
     assert str(output) in answer.out and "CIDEr" in answer.out
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.caption run={trained} images=<photographs>"
 
 
 def test_without_java_the_other_metrics_are_reported_and_one_sentence_says_why(trained, run, monkeypatch, tmp_path):
@@ -172,6 +173,8 @@ def test_captions_from_the_command_and_from_python_are_the_same(trained, run, tm
     figures = tmp_path / "figures"
     drawn = run("caption", f"run={trained}", listed, "condition=R0.2S1", f"attention={figures}")
     assert drawn.out == plain.out and {path.suffix for path in figures.iterdir()} == {".png", ".npz"}
+    assert f"are in {figures}\nNext: python -m soli.caption run={trained} {listed} condition=original attention=" in drawn.err
+    assert "Next" not in plain.err
     as_json = run("caption", f"run={trained}", listed, "condition=R0.2S1", "json=true")
     expected = soli.load(trained).caption(paths, condition="R0.2S1")
     assert plain.out.splitlines() == [f"{path}\t{caption}" for path, caption in zip(paths, expected, strict=True)]

@@ -298,5 +298,6 @@ def test_mistakes_leave_everything_as_it_was(runs, run, tmp_path, monkeypatch): 
 
 def test_an_empty_folder_may_be_given(runs, export, tmp_path):
     (tmp_path / "to").mkdir()
-    export(runs["words"], tmp_path / "to")
+    answer = export(runs["words"], tmp_path / "to")
     assert (tmp_path / "to" / "model.safetensors").is_file()
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.train model.pretrained={tmp_path / 'to'}, to train it further"

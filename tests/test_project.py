@@ -100,7 +100,7 @@ def test_what_is_installed_from_the_source_archive_runs_with_its_own_configs(sou
     environment = {**os.environ, "PYTHONPATH": str(target)}  # before the checkout, which is installed too
     help_command = [sys.executable, "-m", "soli.train", "--help"]
     answer = subprocess.run(help_command, cwd=tmp_path, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert answer.returncode == 0 and "encoder=only_installed|" in answer.stdout, answer.stderr
+    assert answer.returncode == 0 and " only_installed," in answer.stdout, answer.stderr
 
 
 def test_the_version_stands_in_one_place(wheel: Path) -> None:

@@ -59,6 +59,7 @@ def results(folder):
 def test_the_ladder_of_a_run_with_its_files_and_its_protocol(runs, run):  # noqa: F811
     answer = run("evaluate", f"run={runs[0]}", "metrics=retrieval")
     assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[-1] == f"Next: soli.load({str(runs[0])!r}).match(photographs, captions), in Python"
     output = runs[0] / "evaluation" / "test"
     assert {path.name for path in output.iterdir()} == {"ranks.jsonl", *(f"retrieval.{end}" for end in ("json", "csv", "md", "tex"))}
     found = results(output)
@@ -130,6 +131,7 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run):  # noqa: F8
     difference = other["differences"]["original"]["rsum"]
     assert difference["value"] == pytest.approx(other["scores"]["original"]["rsum"]["mean"] - match["scores"]["original"]["rsum"]["mean"])
     assert difference["low"] <= difference["value"] <= difference["high"] and "paired bootstrap" in answer.out
+    assert answer.out.splitlines()[-1].startswith("Next: soli.load(")
 
     again = run("evaluate", compared, *RETRIEVE, "fold_size=6")
     assert again.out.count("is there already") == 3

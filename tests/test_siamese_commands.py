@@ -145,7 +145,8 @@ def unfinished(run, tmp_path):  # noqa: F811
 def test_resuming_with_the_same_command_goes_on(unfinished, run):  # noqa: F811
     answer = run("train", *BASE, "variant=par", f"resume={unfinished}", "runtime.max_steps=3")
     assert answer.code == 0, answer.err
-    assert "3 steps" in answer.out
+    assert "2 are done" in answer.out and f"Run folder: {unfinished}\n" in answer.out and "3 steps" in answer.out
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.evaluate run={unfinished}"
 
 
 def test_resuming_says_which_keys_differ(unfinished, run):  # noqa: F811

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
 import os
@@ -19,11 +18,13 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from soli.configuration.arguments import parse
 from soli.configuration.checks import check_repeated, repeated
 from soli.configuration.entry import ending_at_once
-from soli.configuration.folder import config_folder
+from soli.configuration.help_page import help_page
 from soli.configuration.jobs import job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
+from soli.configuration.misuse import check_arguments
 from soli.disks import remedy_elsewhere
 from soli.interfaces import SoliError
 from soli.printing import printable
@@ -48,16 +49,18 @@ def run(config_name: str, job: str, arguments: Sequence[str]) -> int:
 
 
 def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
-    options = _parser().parse_intermixed_args(arguments)
-    check_repeated(options.overrides)
-    for sentence in repeated(options.overrides):
-        print(sentence, file=sys.stderr, flush=True)
     work = functools.partial(_work, config_name, job)
     with hydra_version():
         loader = CheckedLoader()
+        groups = {group: loader.choices(group) for group in loader.groups(config_name)}
+        check_arguments(config_name, arguments, groups)
+        options = parse(arguments)
+        check_repeated(options.overrides)
+        for sentence in repeated(options.overrides):
+            print(sentence, file=sys.stderr, flush=True)
         hydra = Hydra(task_name=config_name, config_loader=loader)
         if options.help:
-            print(_help(loader, config_name))
+            print(help_page(config_name, groups))
         elif options.cfg:
             hydra.show_cfg(config_name, options.overrides, options.cfg, package=None, resolve=options.resolve)
         elif options.multirun:
@@ -128,22 +131,3 @@ def _in_one_line(action: Callable[[], int]) -> int:
     sys.stdout.flush()
     print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ from the config")
-    parser.add_argument("--multirun", "-m", action="store_true", help="one job for each combination of comma-separated values")
-    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="print the config instead of running")
-    parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
-    parser.add_argument("--help", "-h", action="store_true", help="print this help")
-    return parser
-
-
-def _help(loader: CheckedLoader, config_name: str) -> str:
-    groups = [f"  {group}={'|'.join(loader.choices(group))}" for group in loader.groups(config_name)]
-    lines = [_parser().format_help().rstrip(), ""]
-    if groups:
-        lines += ["groups of settings:", *groups, ""]
-    text = (config_folder() / f"{config_name}.yaml").read_text(encoding="utf-8").rstrip()
-    return "\n".join([*lines, f"{config_name}.yaml:", *(f"  {line}".rstrip() for line in text.splitlines())])

@@ -1,11 +1,14 @@
-"""What soli.train prints when a run begins: the data and their leaks, the model, the phases."""
+"""What soli.train prints when a run begins: the data and their leaks, the model, the phases, the steps and where they are taken."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from soli.interfaces import CaptionDataset, Negatives
 from soli.model import Captioner
@@ -58,6 +61,24 @@ def announce(
     _announce_phases(recipe, model, terms, math.ceil(len(dataset.examples("train")) / recipe.loader.batch_size))
 
 
+def announce_steps(recipe: Recipe, num_photographs: int, folder: Path, device: torch.device, num_processes: int, done: int) -> None:
+    """Prints how many steps there are, of which `done` ones were done before, where and how they are computed, and where the run goes."""
+    epoch = math.ceil(num_photographs / recipe.loader.batch_size)
+    total = epoch * sum(phase.epochs for phase in recipe.phases.values())
+    limit = recipe.runtime.max_steps
+    stop = f", ending after {limit} (runtime.max_steps)" if limit is not None and limit < total else ""
+    print(f"Steps: {total} of up to {recipe.loader.batch_size} photographs, {epoch} an epoch{stop}{f'; {done} are done' if done else ''}")
+    kind = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    shared = f" in each of {num_processes} processes" if num_processes > 1 else ""
+    workers = f", {recipe.runtime.workers} decoding photographs" if recipe.runtime.workers else ""
+    print(f"Device: {kind}, {recipe.runtime.precision}, {_counted(torch.get_num_threads(), 'thread')}{shared}{workers}")
+    print(f"Run folder: {printable(folder)}", flush=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _share_unknown(dataset: CaptionDataset, model: Captioner) -> float:
     """Of the first thousand photographs' words, those that the vocabulary does not have; 0 for pieces of words."""
     if not isinstance(model.tokenizer, Vocabulary):
@@ -80,7 +101,7 @@ def _announce_phases(recipe: Recipe, model: Captioner, terms: Mapping[str, Siame
         captioned = f" (captions of {' and '.join(captioned_views(phase))})" if captioned_views(phase) else ""
         captioned += f" (matching of {' and '.join(matched_views(phase))})" if matched_views(phase) else ""
         anchor = f"; {recipe.siamese.anchor} anchor" if has(phase, "contrastive") else ""
-        print(f"Phase {name}: {phase.epochs} epochs, trains {trained} under {losses}{captioned}{anchor}")
+        print(f"Phase {name}: {_counted(phase.epochs, 'epoch')}, trains {trained} under {losses}{captioned}{anchor}")
         for loss, term in terms.items():
             if has(phase, loss):
                 _announce_negatives(loss, term.negatives, steps * phase.epochs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from soli.configuration.command_text import setting
 from soli.degradations import Degradation, parse
 from soli.evaluation.attention_maps import attention_maps
 from soli.evaluation.writing import making
 from soli.interfaces import Example, SoliError
+from soli.jobs.next_steps import say_next
 from soli.jobs.sizes import check_files
 from soli.jobs.starting import check_captions
 from soli.model import Captioner
@@ -41,6 +44,19 @@ def main(config: DictConfig) -> None:
                 captions = _draw_attention(model, images, condition, folder, generation.options)
     for image, caption in zip(images, captions, strict=True):
         print(_json_line(image, caption, config.condition) if config.json else f"{in_a_cell(image)}\t{in_a_cell(caption)}")
+
+    if folder is not None:
+        _say_where(config, folder)
+
+
+def _say_where(config: DictConfig, folder: Path) -> None:
+    """On stderr, as stdout has a line per photograph and nothing else: where the figures are, and how to see other conditions."""
+    seen = config.condition or "original"
+    print(printable(f"The figures and arrays of {seen} are in {folder}"), file=sys.stderr)
+    images = [config.images] if isinstance(config.images, str) else list(config.images)
+    other = "R0.1S50" if seen == "original" else "original"
+    arguments = [setting("run", config.run), setting("images", *images), f"condition={other}", setting("attention", f"{folder}_{other}")]
+    say_next("caption", *arguments, purpose=f"to see where it looks under {other}", to=sys.stderr)
 
 
 def _json_line(image: str, caption: str, condition: str | None) -> str:

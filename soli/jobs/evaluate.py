@@ -21,6 +21,7 @@ from soli.evaluation.writing import making, write_whole
 from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import CaptionedRun, Plan, find_captions
 from soli.jobs.compared_runs import compare_runs, comparison_rows, cost_rows
+from soli.jobs.next_steps import say_after_comparison, say_after_evaluation
 from soli.jobs.retrieved_runs import (
     HEADLINES,
     RankedRun,
@@ -83,6 +84,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
         _print_paper(_beside_paper({plan.folder.name: [scored]}))
     report = ", report.html" if config.report else ""
     print(f"Protocol: {printable(results['protocol'])}\nThe tables{report}, the scores and the captions are in {output}")
+    say_after_evaluation(plan.folder, plan.trained)
 
 
 def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -93,6 +95,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
     results = score_retrieval(plan, config, output).results
     print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
     print(f"Protocol: {printable(results['protocol'])}\nThe tables, the scores and the ranks are in {output}")
+    say_after_evaluation(plan.folder, plan.trained)
 
 
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -119,6 +122,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
     if config.compare == "paper":
         _print_paper(comparison["paper"])
     print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
+    say_after_comparison(variants)
 
 
 def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
@@ -130,10 +134,12 @@ def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
         return score_ranks(plan, found) if found else score_retrieval(plan, config, here)
 
     with making(several.output):
-        comparison = compare_retrieval(several.evaluated(find_ranks, score))
+        variants = several.evaluated(find_ranks, score)
+        comparison = compare_retrieval(variants)
     _write_comparison(several.output / "retrieval_comparison", comparison, [comparison_rows(comparison, name) for name in HEADLINES])
     several.say(runs)
     print(f"Protocol: {printable(comparison['protocol'])}\nThe comparison, with all scores, is in {several.output}")
+    say_after_comparison(variants)
 
 
 def _write_comparison(path: Path, comparison: Mapping[str, Any], tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:

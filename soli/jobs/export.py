@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig
 
 from soli.bridge import check_exportable, model_card, write_model, write_program
+from soli.configuration.command_text import setting
 from soli.evaluation.tables import text_table
 from soli.evaluation.writing import making
 from soli.interfaces import SoliError
+from soli.jobs.next_steps import say_next
 from soli.jobs.scored_runs import table_rows
 from soli.jobs.starting import check_captions
 from soli.json_text import read_object
@@ -37,10 +39,8 @@ def main(config: DictConfig) -> None:
         if folder.exists():
             folder.rmdir()
         written.replace(folder)
-    print(
-        f"The captioner is in {folder}; its README.md shows how transformers uses it.\n"
-        f"Next: python -m soli.train model.pretrained={folder}, to train it further"
-    )
+    print(f"The captioner is in {folder}; its README.md shows how transformers uses it.")
+    say_next("train", setting("model.pretrained", folder), purpose="to train it further")
 
 
 def _check_empty(folder: Path) -> None:

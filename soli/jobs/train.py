@@ -12,11 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from soli.configuration import build, find_target, job_overrides, override_dirname
+from soli.configuration.command_text import setting
 from soli.datasets import CaptionedImages, data_fingerprint, find_leaks
 from soli.degradations import Degradation, parse
 from soli.feature_cache import make_folder
 from soli.interfaces import SoliError
-from soli.jobs.announcing import announce, summary
+from soli.jobs.announcing import announce, announce_steps, summary
+from soli.jobs.next_steps import say_next
 from soli.jobs.resuming import resumed_settings
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
@@ -33,7 +35,7 @@ from soli.runs import (
     runtime_settings,
     write_run,
 )
-from soli.training.checkpoint import LAST
+from soli.training.checkpoint import LAST, read_progress
 from soli.training.endings import interruptible
 from soli.training.leftovers import check_last, is_finished, remove_unfinished
 from soli.training.lock import RunLock
@@ -78,7 +80,8 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     folder = Path(config.resume or config.run_dir or default_run_dir())
     settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
     if resume and is_finished(folder):
-        print(f"The run {folder} is finished: there is nothing to resume.\nNext: python -m soli.evaluate run={folder}")
+        print(f"The run {folder} is finished: there is nothing to resume.")
+        say_next("evaluate", setting("run", folder))
         return
     if not resume:
         check_replaced(settings)
@@ -130,13 +133,16 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         lock.take(folder)
         write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
         announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
+    if is_main:
+        done = read_progress(folder / LAST).step if saved else 0
+        announce_steps(recipe, len(data), folder, device, accelerator.num_processes, done)
     with interruptible(folder):
         model.to(device).to(memory_format=torch.channels_last)
         progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
-        retrieval = " metrics=retrieval" if recipe.validation.metric == "rsum" else ""
-        print(f"Done: {progress.step} steps{best}. The run is in {folder}\nNext: python -m soli.evaluate run={folder}{retrieval}")
+        print(f"Done: {progress.step} steps{best}. The run is in {folder}")
+        say_next("evaluate", setting("run", folder), *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
 
 
 def take_over(folder: Path, lock: RunLock) -> None:

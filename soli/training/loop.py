@@ -26,6 +26,7 @@ from soli.training import processes
 from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
 from soli.training.endings import advice, resumable, told_of
 from soli.training.figures import Figures
+from soli.training.forecast import Forecast
 from soli.training.health import check_reached, stop_unless_finite
 from soli.training.interruption import StopRequest
 from soli.training.leftovers import forget_lost_best
@@ -117,6 +118,7 @@ class _Run:
     any_stops: bool = False  # as they said: whether any process was asked to stop
     optimizer: torch.optim.Optimizer | None = None
     anchor: Anchor | None = None
+    forecast: Forecast | None = None
     is_divided: bool = False  # the encoder, among the processes
 
     @property
@@ -174,7 +176,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     if run.is_divided:
         model.encoder = divide(encoder, accelerator.device)
         groups = parameter_groups(model, phase, settings)
-    run.optimizer = make_optimizer(groups, settings)
+    run.optimizer, run.forecast = make_optimizer(groups, settings), Forecast(name, recipe, run.say)
     if resumed:
         load_checkpoint(run.folder / LAST, model, run.optimizer, run.companions)
     views = _phase_views(run, phase)
@@ -255,6 +257,7 @@ def _train_epoch(
     first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
     num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
+    run.forecast.begin_epoch(left=num_steps - (progress.step - first_step), done=progress.step)
     num_images, started = 0, time.perf_counter()
 
     for share in shares:
@@ -292,6 +295,7 @@ def _train_epoch(
         if run.anchor is not None and recipe.siamese.anchor == "ema":
             run.anchor.follow(model, recipe.siamese.decay)
         progress.count_step()
+        run.forecast.count_step()
         num_images += len(share.indices)
         bar.update()
 

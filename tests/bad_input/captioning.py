@@ -44,7 +44,11 @@ CASES = [
     ("caption run=runs/small images=nowhere.jpg", "The photograph nowhere.jpg does not exist", REPLACE),
     ("caption run=runs/small images=[pictures/a.png,nowhere.jpg]", "1 of 2 photographs cannot be used", "nowhere.jpg does not exist"),
     ("caption run=runs/small images=pictures/a.png,pictures/b.jpg", "gives several values", "write a list as images=[a,b]"),
-    ("caption run=runs/small images=[pictures/a.png, pictures/b.jpg]", "images=[pictures/a.png, is not", "Write key=value"),
+    (
+        "caption run=runs/small images=[pictures/a.png, pictures/b.jpg]",
+        "images=[pictures/a.png, goes on after a space",
+        "images=[pictures/a.png,pictures/b.jpg]",
+    ),
     ("caption run=runs/small images=pictures/a.png pictures/b.jpg", "pictures/b.jpg is not an override", "Write key=value"),
     ("caption run=runs/small images=file.txt", "The file file.txt is no image", "JPEG, PNG"),
     ("caption run=runs/small images=[broken/empty.png]", "broken/empty.png is an empty file", REPLACE),

@@ -21,7 +21,12 @@ CASES = [
     ("caption run=runs/small images=pictures runtime.workers=3", "no key runtime.workers", "runtime has device, precision, threads"),
     ("export run=runs/vit to=new format=onnx", "no key format", "Keys: run, to, checkpoint, program"),
     # what is no override, or is several
-    ("train seed", "seed is not an override", "Write key=value"),
+    ("train seed", "seed is not an override", "seed=<seed>"),
+    ("train --multrun seed=1,2", "There is no option --multrun", "--multirun seed=1,2"),
+    ("train toy", "toy is a choice of dataset", "dataset=toy"),
+    ("evaluate runs/small", "runs/small is not an override", "python -m soli.evaluate run=runs/small"),
+    ("caption pictures/a.png", "pictures/a.png is not an override", "python -m soli.caption images=pictures/a.png run=<run>"),
+    ("export runs/small", "runs/small is not an override", "python -m soli.export run=runs/small to=<to>"),
     ("evaluate run=runs/small run=runs/twin", "run=runs/small run=runs/twin: run is given 2 times", "Give it once"),
     ("train resume=runs/small resume=runs/twin", "resume is given 2 times", "Give it once"),
     ("export run=runs/vit to=a to=b", "to is given 2 times", "Give it once"),

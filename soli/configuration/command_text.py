@@ -1,0 +1,28 @@
+"""A command as a user types it, quoted for Hydra and for the shell where that is needed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+PLAIN_VALUE = re.compile(r"[\w./:@%+*~-]+|<.*>|\[.*\]|{.*}")  # that Hydra takes as it is
+PLAIN_ARGUMENT = re.compile(r"[\w./:@%+*~=,\[\]<>-]+")  # which shells do not take apart
+
+
+def command_text(name: str, *arguments: str) -> str:
+    """`python -m soli.train seed=1`, of the command's name and what follows it."""
+    return " ".join([f"python -m soli.{name}", *map(_for_shell, arguments)])
+
+
+def setting(key: str, *values: Any) -> str:
+    """key=value, or key=[value,value] of several, as Hydra reads it; without a value one is left to be filled in."""
+    texts = [str(value) for value in values if str(value)] or [f"<{key.rpartition('.')[2]}>"]
+    quoted = [text if PLAIN_VALUE.fullmatch(text) else "'{}'".format(text.replace("'", "\\'")) for text in texts]
+    return f"{key}={quoted[0]}" if len(quoted) == 1 else f"{key}=[{','.join(quoted)}]"
+
+
+def _for_shell(argument: str) -> str:
+    if PLAIN_ARGUMENT.fullmatch(argument):
+        return argument
+    return shlex.quote(argument) if re.search(r"[\"$`\\!]", argument) else f'"{argument}"'

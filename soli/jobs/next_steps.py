@@ -1,0 +1,51 @@
+"""The command that may come next, as the last line of what a command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TextIO
+
+from soli.configuration.command_text import command_text, setting
+from soli.interfaces import SoliError
+from soli.jobs.scored_runs import ScoredRun
+from soli.jobs.starting import has_learnt_captions
+from soli.printing import printable
+from soli.runs import read_config
+
+
+def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = None) -> None:
+    """Prints the command of this name with its arguments, and what it would be for; `to`: where, None for stdout."""
+    print(printable(f"Next: {command_text(name, *arguments)}{f', {purpose}' if purpose else ''}"), file=to)
+
+
+def say_after_evaluation(folder: Path, trained: Mapping[str, Any]) -> None:
+    """A run that went on from another captioner is to be seen beside it; else photographs may be captioned, or matched."""
+    start = trained["init_from"]
+    if start is not None and has_learnt_captions(trained) and _captions(Path(start)):
+        say_next("evaluate", setting("runs", start, folder), purpose="beside the run from which it started")
+    else:
+        _say_use(folder, trained)
+
+
+def say_after_comparison(variants: Mapping[str, Sequence[ScoredRun]]) -> None:
+    """The run with the highest score, averaged over conditions, may be used."""
+    scored = [member for members in variants.values() for member in members]
+    best = max(scored, key=lambda one: fmean(row[one.results["headline"]] for row in one.results["rows"]))
+    _say_use(best.plan.folder, best.plan.trained)
+
+
+def _captions(folder: Path) -> bool:
+    """Whether a run is still there, and has learnt captions."""
+    try:
+        return has_learnt_captions(read_config(folder))
+    except (SoliError, OSError):
+        return False
+
+
+def _say_use(folder: Path, trained: Mapping[str, Any]) -> None:
+    if has_learnt_captions(trained):
+        say_next("caption", setting("run", folder), "images=<photographs>")
+    else:
+        print(printable(f"Next: soli.load({str(folder)!r}).match(photographs, captions), in Python"))
