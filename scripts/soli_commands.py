@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from soli.interfaces import SoliError
@@ -24,6 +25,23 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
     own = [] if threads is None else [f"runtime.threads={threads}"]
     begun = (folder / "config.yaml").is_file()
     run_command("train", *([f"resume={folder}"] if begun else [*overrides, f"run_dir={folder}"]), *own, log=folder.with_suffix(".log"))
+
+
+def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
+    """Trains runs, folders and overrides, as many at a time as `jobs` says, on one thread each if there are several at a time.
+
+    Raises SoliError when the first of them fails; those that wait are not begun then.
+    """
+    threads = 1 if jobs > 1 else None
+    with ThreadPoolExecutor(jobs) as pool:
+        done = [pool.submit(train, folder, overrides, threads) for folder, overrides in trainings]
+        try:
+            for number, future in enumerate(as_completed(done), start=1):
+                future.result()
+                print(f"{number} of {len(done)} runs are trained", flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
