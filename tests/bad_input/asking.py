@@ -46,6 +46,7 @@ def ask(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
             if program in COMMANDS:
                 importlib.import_module(f"soli.{program}").main()
             else:
+                monkeypatch.syspath_prepend(str(SCRIPTS))  # as Python does with the folder of a script
                 runpy.run_path(str(SCRIPTS / f"{program}.py"), run_name="__main__")
     except SystemExit as stop:
         code = stop.code or 0
