@@ -168,7 +168,7 @@ def _words(values: Mapping[str, str]) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except SoliError as error:
+    except (SoliError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("Interrupted: the same command goes on from here.")

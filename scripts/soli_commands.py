@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 from soli.interfaces import SoliError
 from soli.training.checkpoint import LAST, read_progress
@@ -30,17 +31,27 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
 def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
     """Trains runs, folders and overrides, as many at a time as `jobs` says, on one thread each if there are several at a time.
 
-    Raises SoliError when the first of them fails; those that wait are not begun then.
+    Raises SoliError when one of them fails; those that wait are not begun then.
     """
-    threads = 1 if jobs > 1 else None
-    with ThreadPoolExecutor(jobs) as pool:
-        done = [pool.submit(train, folder, overrides, threads) for folder, overrides in trainings]
+    stopped, num_trained = Event(), 0
+
+    def train_next(folder: Path, overrides: Sequence[str]) -> bool:
+        if stopped.is_set():
+            return False
         try:
-            for number, future in enumerate(as_completed(done), start=1):
-                future.result()
-                print(f"{number} of {len(done)} runs are trained", flush=True)
+            train(folder, overrides, threads=1 if jobs > 1 else None)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            stopped.set()  # before this thread takes the next one
+            raise
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for future in as_completed([pool.submit(train_next, *training) for training in trainings]):
+                num_trained += future.result()
+                print(f"{num_trained} of {len(trainings)} runs are trained", flush=True)
+        except BaseException:
+            stopped.set()
             raise
 
 

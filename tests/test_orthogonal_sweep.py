@@ -200,7 +200,7 @@ def sweep(scripts, monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(script, "train_many", train_many)
     monkeypatch.setattr(script, "is_finished", lambda folder: folder in finished)
-    monkeypatch.setattr(runs, "read_score", lambda folder, score: finished[folder])
+    monkeypatch.setattr(runs, "read_score", lambda folder, score: {"None": finished[folder]}[str(score)])
     monkeypatch.setattr(runs, "training_minutes", lambda folder: 1.5)
     draw = script.draw_effects
     monkeypatch.setattr(script, "draw_effects", lambda *drawn: draw(*drawn) if call.draws else None)  # which takes a second
@@ -255,6 +255,35 @@ def test_the_same_command_goes_on_and_another_one_is_refused(sweep):
         with pytest.raises(SoliError, match=message):
             sweep(*arguments)
     assert (sweep.out / "sweep.json").read_bytes() == kept
+
+
+def test_a_score_that_no_run_has_can_be_mended(sweep):
+    with pytest.raises(KeyError):
+        sweep(*FACTORS, "--score", "CIDR")
+    assert len(list(sweep.out.glob("round1/*"))) == 4
+    trained, text = sweep(*FACTORS)
+    assert not trained and "Best of round 1" in text
+    with pytest.raises(SoliError, match="--score was None, is CIDEr"):
+        sweep(*FACTORS, "--score", "CIDEr")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_a_training_that_fails_none_is_begun(scripts, monkeypatch, jobs, capsys):
+    commands, begun = scripts("soli_commands"), []
+
+    def train(folder, overrides, threads):
+        begun.append((folder, threads))
+        if folder == "bad":
+            raise SoliError("soli.train failed")
+
+    monkeypatch.setattr(commands, "train", train)
+    commands.train_many([("a", []), ("b", [])], jobs)
+    assert sorted(begun) == [("a", 1 if jobs > 1 else None), ("b", 1 if jobs > 1 else None)]
+    assert "2 of 2 runs are trained" in capsys.readouterr().out
+    begun.clear()
+    with pytest.raises(SoliError, match="soli.train failed"):
+        commands.train_many([("good", []), ("bad", []), *[("later", [])] * 20], 1)
+    assert [folder for folder, _ in begun] == ["good", "bad"]
 
 
 def test_a_round_that_had_begun_with_other_ranges_is_not_mixed_with_new_scores(sweep):
