@@ -49,7 +49,7 @@ def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> No
         try:
             for future in as_completed([pool.submit(train_next, *training) for training in trainings]):
                 num_trained += future.result()
-                print(f"{num_trained} of {len(trainings)} runs are trained", flush=True)
+                print(f"{num_trained} of {len(trainings)} runs are trained\n", end="", flush=True)  # one write: threads print too
         except BaseException:
             stopped.set()
             raise
@@ -57,7 +57,7 @@ def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> No
 
 def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
     """soli.<command>; with `log`, its output goes there. Raises SoliError where it fails."""
-    print(" ".join(["soli." + command, *overrides]), flush=True)
+    print(" ".join(["soli." + command, *overrides]) + "\n", end="", flush=True)
     line = [sys.executable, "-m", f"soli.{command}", *overrides]
     if log is None:
         code = subprocess.run(line, check=False).returncode

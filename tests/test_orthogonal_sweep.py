@@ -114,16 +114,18 @@ def test_of_an_additive_score_effects_and_best_combination_are_those_of_the_full
 @pytest.mark.parametrize(("levels", "choices"), [(2, 2), (3, 3), (3, 2)])  # the last: one value at two levels
 def test_shares_of_the_variance_are_those_of_a_regression_on_each_factor(scripts, levels, choices):
     factors = [scripts("orthogonal.factors").Choice(f"f{place}", tuple("abc"[:choices])) for place in range(4)]
-    rows = scripts("orthogonal.search").Round.of(1, factors, levels).rows
+    of_round = scripts("orthogonal.search").Round.of(1, factors, levels)
+    rows = of_round.rows
     scores = np.random.default_rng(levels + choices).normal(size=len(rows))
-    effects = scripts("orthogonal.effects").main_effects(rows, scores.tolist(), [f"f{place}" for place in range(4)])
+    effects = scripts("orthogonal.effects").main_effects(rows, scores.tolist(), of_round.values)
     for effect in effects:
         indicators = np.array([[row[effect.key] == value for value in "abc"[:choices]] for row in rows], float)
         rest = scores - indicators @ np.linalg.lstsq(indicators, scores, rcond=None)[0]
         assert effect.share == pytest.approx(1 - rest.var() / scores.var(), abs=1e-12)
+        assert list(effect.means) == list("abc"[:choices])  # in their order
         assert effect.spread == max(effect.means.values()) - min(effect.means.values())
     assert sum(effect.share for effect in effects) <= 1 + 1e-12
-    assert {effect.share for effect in scripts("orthogonal.effects").main_effects(rows, [0.5] * len(rows), ["f0"])} == {0}
+    assert {effect.share for effect in scripts("orthogonal.effects").main_effects(rows, [0.5] * len(rows), of_round.values)} == {0}
 
 
 @pytest.mark.parametrize("levels", [2, 3])

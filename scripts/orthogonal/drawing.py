@@ -45,12 +45,16 @@ def _draw_factor(panel: Any, factor: Factor, outcomes: Sequence[Outcome]) -> Non
         dots = [place[row[factor.key]] for row in outcome.round.rows]
         panel.plot(dots, outcome.means, ".", color=colour, alpha=0.35, markersize=6)
         panel.plot(list(place.values()), list(effect.means.values()), "o-", color=colour, label=f"round {outcome.round.number}")
-    panel.set_title(f"{_short(factor.key)}", fontsize=9)
+    panel.set_title(_short(factor.key), fontsize=9)
     panel.grid(alpha=0.3)
     panel.tick_params(labelsize=8)
     if is_range:
         if factor.logarithmic:
             panel.set_xscale("log")
+        first = [effect for effect in outcomes[0].effects if effect.key == factor.key]
+        ticks = [factor.low, *(float(value) for effect in first for value in effect.means), factor.high]
+        panel.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        panel.minorticks_off()
         panel.set_xlim(factor.low, factor.high)
     else:
         panel.set_xticks(range(len(factor.choices)), [_short(choice, 16) for choice in factor.choices])
@@ -58,5 +62,8 @@ def _draw_factor(panel: Any, factor: Factor, outcomes: Sequence[Outcome]) -> Non
 
 
 def _short(text: str, most: int = 34) -> str:
-    """The end of a long name, which tells keys apart."""
-    return text if len(text) <= most else f"...{text[-most:]}"
+    """The last parts of a long key, which tell keys apart, or the end of another long text."""
+    if len(text) <= most:
+        return text
+    parts = text[-most:].partition(".")
+    return f"...{parts[2] or text[-most:]}"

@@ -27,8 +27,8 @@ class Effect:
         return (min if lowest else max)(self.means, key=self.means.__getitem__)
 
 
-def main_effects(rows: Sequence[Mapping[str, str]], scores: Sequence[float], keys: Sequence[str]) -> list[Effect]:
-    """Those of the factors `keys`, of runs that each have a value of every factor and a score.
+def main_effects(rows: Sequence[Mapping[str, str]], scores: Sequence[float], values: Mapping[str, Sequence[str]]) -> list[Effect]:
+    """Those of the factors in `values`, each with its values in their order, of runs that have one of every factor and a score.
 
     A share is the sum over runs of (mean of the run's value - mean of all)^2 divided by that of (score - mean of all)^2. In an orthogonal
     array, also where a value stands for two levels, the shares add up to 1 at most; the rest is interactions and noise. Equal scores: 0.
@@ -36,10 +36,10 @@ def main_effects(rows: Sequence[Mapping[str, str]], scores: Sequence[float], key
     mean = fmean(scores)
     total = math.fsum((score - mean) ** 2 for score in scores)
     found = []
-    for key in keys:
-        groups: dict[str, list[float]] = {}
+    for key, of_factor in values.items():
+        groups: dict[str, list[float]] = {value: [] for value in of_factor}
         for row, score in zip(rows, scores, strict=True):
-            groups.setdefault(row[key], []).append(score)
+            groups[row[key]].append(score)
         means = {value: fmean(group) for value, group in groups.items()}
         explained = math.fsum(len(group) * (means[value] - mean) ** 2 for value, group in groups.items())
         found.append(Effect(key, means, {value: len(group) for value, group in groups.items()}, explained / total if total else 0.0))

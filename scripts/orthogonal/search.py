@@ -20,6 +20,7 @@ class Round:
 
     number: int
     factors: tuple[Factor, ...]
+    values: Mapping[str, tuple[str, ...]]  # of each factor, by level
     decided: Mapping[str, str]
     levels: tuple[tuple[int, ...], ...]
     rows: tuple[Mapping[str, str], ...]
@@ -36,11 +37,8 @@ class Round:
         array = design(len(open_factors), num_levels, num_runs)
         levels = tuple(tuple(map(int, run)) for run in array)
         rows = tuple({factor.key: values[factor.key][level] for factor, level in zip(open_factors, run)} | decided for run in levels)
-        return cls(number, open_factors, decided, levels, rows, math.prod(len(set(values[factor.key])) for factor in open_factors))
-
-    @property
-    def keys(self) -> list[str]:
-        return [factor.key for factor in self.factors]
+        of_open = {factor.key: values[factor.key] for factor in open_factors}
+        return cls(number, open_factors, of_open, decided, levels, rows, math.prod(len(set(of_factor)) for of_factor in of_open.values()))
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Outcome:
     @classmethod
     def of(cls, of_round: Round, scores: Sequence[Sequence[float]], lowest: bool = False) -> Outcome:
         means = tuple(fmean(of_run) for of_run in scores)
-        effects = tuple(main_effects(of_round.rows, means, of_round.keys))
+        effects = tuple(main_effects(of_round.rows, means, of_round.values))
         best = {effect.key: effect.best(lowest) for effect in effects} | dict(of_round.decided)
         best_run = (min if lowest else max)(range(len(means)), key=means.__getitem__)
         return cls(of_round, tuple(map(tuple, scores)), means, effects, best, predicted(effects, means, best), best_run)

@@ -38,7 +38,7 @@ def run_rows(runs: Runs, outcome: Outcome) -> list[dict[str, Any]]:
     for number, (levels, row) in enumerate(zip(outcome.round.levels, outcome.round.rows, strict=True)):
         of_seeds = outcome.scores[number]
         cells: dict[str, Any] = {"run": number + 1}
-        cells |= {f"level of {key}": level + 1 for key, level in zip(outcome.round.keys, levels, strict=True)}
+        cells |= {f"level of {key}": level + 1 for key, level in zip(outcome.round.values, levels, strict=True)}
         cells |= {key: as_number(value) for key, value in row.items()}
         cells |= {"score": outcome.means[number], "standard deviation": stdev(of_seeds) if len(of_seeds) > 1 else ""}
         cells |= {f"score of seed {seed}": score for seed, score in zip(runs.seeds, of_seeds, strict=True)}
