@@ -5,10 +5,11 @@
 
 Factors are `key=low..high`, `key=log:low..high` and `key=[a,b]` or `[a,b,c]`; every other override of soli.train holds for all runs, and so
 does a list that soli.train takes as it is (to try lists, write a list of lists). A round cuts each range into two intervals, three with
---levels 3, takes the middle of each, and trains the runs of the smallest orthogonal array that holds the factors: 4 runs for up to 3
-factors, 8 for 7, 12 for 11, 16 for 15; of three levels 9 for 4, 18 for 7, 27 for 13. The value with the best mean score is kept, and its
-interval is the range of the next round. Each round writes <out>/round<n>.csv, and effects.csv, effects.md and effects.png anew. What is
-trained is not trained again, what was interrupted goes on: the same command once more, also with more --rounds.
+--levels 3, takes the middle of each, and trains the runs of the smallest orthogonal array that holds the factors: 8 runs for up to 7, 12
+for 11, 16 for 15 (of one or two factors the grid, of three 4 runs with --runs 4); of three levels 9 for 4, 18 for 7, 27 for 13. The value
+with the best mean score is kept, and its interval is the range of the next round. Each round writes <out>/round<n>.csv, and effects.csv,
+effects.md and effects.png anew. What is trained is not trained again, what was interrupted goes on: the same command once more, also with
+more --rounds.
 """
 
 from __future__ import annotations
@@ -138,19 +139,22 @@ def say(outcome: Outcome) -> None:
 def conclude(runs: Runs, outcomes: Sequence[Outcome], lowest: bool) -> None:
     """The best run of all rounds, the best combination by main effects, and the command to type next."""
     top = (min if lowest else max)(outcomes, key=lambda outcome: outcome.means[outcome.best_run])
-    best_row = top.round.rows[top.best_run]
-    best_folder = runs.folder(top.round, best_row, runs.seeds[0])
-    print(f"Best single run, {top.means[top.best_run]:.3f}: {best_folder} with {_words(best_row)}")
+    best_row, last = top.round.rows[top.best_run], outcomes[-1]
+    singles = [str(runs.folder(top.round, best_row, seed)) for seed in runs.seeds]
+    print(f"Best single run, {top.means[top.best_run]:.3f}: {singles[0]} with {_words(best_row)}")
     trained = len({folder for outcome in outcomes for folder, _ in runs.trainings(outcome.round)})
     grid = sum(outcome.round.grid for outcome in outcomes) * len(runs.seeds)
     print(f"{trained} runs were trained, a grid would have taken {grid}. The effects are in {runs.out / 'effects.md'}, .csv and .png.")
-    last = outcomes[-1]
-    if last.best in last.round.rows:
-        score = last.means[last.round.rows.index(last.best)]
-        folder = runs.folder(last.round, last.best, runs.seeds[0])
-        print(f"The best combination is {folder}, {score:.3f}.\nNext: python -m soli.evaluate run={folder}")
-    else:
+    if last.best not in last.round.rows:
         print(f"The best combination was not among the runs.\nNext: python -m soli.train {shlex.join(next_settings(runs, last.best))}")
+        return
+    folders = [str(runs.folder(last.round, last.best, seed)) for seed in runs.seeds]
+    print(f"The best combination is {folders[0]}, {last.means[last.round.rows.index(last.best)]:.3f}.")
+    if folders != singles:  # side by side on the test split
+        compared = f"runs={{combination:[{','.join(folders)}],single:[{','.join(singles)}]}}"
+    else:
+        compared = f"runs=[{','.join(folders)}]" if len(folders) > 1 else f"run={folders[0]}"
+    print(f"Next: python -m soli.evaluate {shlex.quote(compared)}")
 
 
 def next_settings(runs: Runs, best: Mapping[str, str]) -> list[str]:

@@ -42,7 +42,7 @@ def is_even(array, levels):
 @pytest.mark.parametrize(("levels", "num_runs", "most"), SIZES)
 def test_every_two_columns_have_every_pair_of_levels_equally_often(scripts, levels, num_runs, most):
     arrays = scripts("orthogonal.arrays")
-    array = arrays.design(most, levels)
+    array = arrays.design(most, levels, num_runs)
     assert array.shape == (num_runs, most) and arrays.sizes(levels)[num_runs] == most
     assert all(is_even(array[:, [column]], levels) for column in range(most))
     assert all(is_even(array[:, pair], levels) for pair in itertools.combinations(range(most), 2))
@@ -51,7 +51,7 @@ def test_every_two_columns_have_every_pair_of_levels_equally_often(scripts, leve
 
 @pytest.mark.parametrize("num_runs", [2, 4, 8, 16])
 def test_arrays_of_two_levels_are_scipys_hadamard_matrices_with_columns_in_another_order(scripts, num_runs):
-    array = scripts("orthogonal.arrays").design(num_runs - 1, 2)
+    array = scripts("orthogonal.arrays").design(num_runs - 1, 2, num_runs)
     assert sorted(map(tuple, (1 - 2 * array).T)) == sorted(map(tuple, hadamard(num_runs)[:, 1:].T))
 
 
@@ -76,7 +76,7 @@ def test_the_first_columns_are_not_mixed_with_pairs_of_others(scripts, levels, n
 
 def test_the_smallest_array_that_holds_the_factors_is_chosen(scripts):
     design = scripts("orthogonal.arrays").design
-    assert [len(design(factors, 2)) for factors in (1, 2, 3, 4, 7, 8, 11, 12, 15)] == [2, 4, 4, 8, 8, 12, 12, 16, 16]
+    assert [len(design(factors, 2)) for factors in (1, 2, 3, 4, 7, 8, 11, 12, 15)] == [2, 4, 8, 8, 8, 12, 12, 16, 16]
     assert [len(design(factors, 3)) for factors in (1, 2, 4, 5, 7, 8, 13)] == [3, 9, 9, 18, 18, 27, 27]
     for arguments, message in (
         ((16, 2), "hold 1 to 15"),
@@ -197,7 +197,7 @@ def sweep(scripts, monkeypatch, tmp_path, capsys):
         for folder, settings in trainings:
             folder.mkdir(parents=True, exist_ok=True)
             values = dict(setting.split("=") for setting in settings)
-            score = -((float(values["x"]) - 3) ** 2) + math.log10(float(values["lr"])) + 2 * (values["kind"] == "b")
+            score = -((float(values["x"]) - 3.2) ** 2) + math.log10(float(values["lr"])) + 2 * (values["kind"] == "b")
             finished.setdefault(folder, score + 0.01 * int(values["seed"]))
 
     monkeypatch.setattr(script, "train_many", train_many)
@@ -209,7 +209,8 @@ def sweep(scripts, monkeypatch, tmp_path, capsys):
 
     def call(*arguments, out=tmp_path / "out"):
         before = set(finished)
-        monkeypatch.setattr(sys, "argv", ["orthogonal_sweep.py", *map(str, arguments), "--out", str(out)])
+        size = [] if "--runs" in arguments else ["--runs", "4"]
+        monkeypatch.setattr(sys, "argv", ["orthogonal_sweep.py", *map(str, arguments), *size, "--out", str(out)])
         script.main()
         return [folder for folder in finished if folder not in before], capsys.readouterr().out
 
@@ -231,15 +232,18 @@ def test_a_search_of_two_rounds_its_tables_and_its_chart(sweep):
     assert all(float(row["score"]) == pytest.approx(float(row["score of seed 0"]) + 0.005) for row in rows)
     effects = list(csv.DictReader((sweep.out / "effects.csv").open()))
     means = {(row["round"], row["factor"], row["value"]): float(row["mean score"]) for row in effects}
-    assert means["1", "x", "3.0"] - means["1", "x", "1.0"] == pytest.approx(4)
+    assert means["1", "x", "3.0"] - means["1", "x", "1.0"] == pytest.approx(4.8)
     assert means["1", "kind", "b"] - means["1", "kind", "a"] == pytest.approx(2)
     assert {row["value"] for row in effects if (row["round"], row["factor"]) == ("2", "x")} == {"2.5", "3.5"}
     report = (sweep.out / "effects.md").read_text()
-    assert "16 %" not in report and "| x | 3 | 4.000 | 76.2 % |" in report and "standard deviation over seeds 0.007" in report
+    assert "| x | 3 | 4.800 | 82.2 % |" in report and "standard deviation over seeds 0.007" in report
     with Image.open(sweep.out / "effects.png") as chart:
         assert chart.width > 800
     assert "16 runs were trained, a grid would have taken 24." in text and "Round 2: x=2..4 lr=log:0.001..0.01" in text
-    assert "Best single run, " in text and "Next: python -m soli.evaluate run=" in text
+    seeds = ",".join(f"{sweep.out}/round2/run4_seed{seed}" for seed in (0, 1))
+    assert (
+        f"Best single run, -0.335: {sweep.out}/round2/run4_seed0 with" in text and f"Next: python -m soli.evaluate 'runs=[{seeds}]'" in text
+    )
 
 
 def test_the_same_command_goes_on_and_another_one_is_refused(sweep):
@@ -252,7 +256,7 @@ def test_the_same_command_goes_on_and_another_one_is_refused(sweep):
         ([*FACTORS[:-1]], r"kind was \[a,b\], is absent"),
         ([*FACTORS, "--seeds", "1"], "--seeds was 0, is 1"),
         ([*FACTORS, "--score", "CIDEr"], "--score was None, is CIDEr"),
-        ([*FACTORS, "--runs", "8"], "--runs was None, is 8"),
+        ([*FACTORS, "--runs", "8"], "--runs was 4, is 8"),
     ):
         with pytest.raises(SoliError, match=message):
             sweep(*arguments)

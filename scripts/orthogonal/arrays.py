@@ -22,6 +22,8 @@ def sizes(levels: int) -> dict[int, int]:
 def design(num_factors: int, levels: int, num_runs: int | None = None) -> np.ndarray:
     """(runs, num_factors) of levels from 0 on: the first columns of the smallest array that holds them, or of that with `num_runs`.
 
+    Three factors of two levels get 8 runs unless 4 are asked for: there each effect is that of the two others together as well.
+
     Raises SoliError for levels, factors and runs that no array here has.
     """
     if levels not in _ARRAYS:
@@ -32,7 +34,8 @@ def design(num_factors: int, levels: int, num_runs: int | None = None) -> np.nda
         raise SoliError(f"{num_factors} factors: arrays of {levels} levels hold 1 to {max(held.values())}. Leave some at one value.")
     if num_runs is not None and num_runs not in allowed:
         raise SoliError(f"--runs {num_runs}: {num_factors} factors of {levels} levels take {', '.join(map(str, allowed))} runs.")
-    _, make = _ARRAYS[levels][num_runs or allowed[0]]
+    smallest = next(runs for runs in allowed if (runs, num_factors) != (4, 3))
+    _, make = _ARRAYS[levels][num_runs or smallest]
     return make()[:, :num_factors]
 
 

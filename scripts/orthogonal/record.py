@@ -43,7 +43,8 @@ class Record:
 
     def remember(self, of_round: Round) -> None:
         """Writes down that a round begins. Raises SoliError where it had begun with other ranges."""
-        ranges = [str(factor) for factor in of_round.factors] + [f"{key}={value}" for key, value in of_round.decided.items()]
+        decided = [f"{key}={value}" for key, value in of_round.decided.items()]
+        ranges = [*map(str, of_round.factors), *decided, f"in {len(of_round.rows)} runs"]
         before = self.rounds[of_round.number - 1 : of_round.number]
         if before and before != [ranges]:
             raise SoliError(
