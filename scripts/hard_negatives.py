@@ -16,13 +16,12 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean, stdev
 
 from matplotlib import pyplot
 from omegaconf import OmegaConf
-from soli_commands import run_command, train
+from soli_commands import run_command, train_many
 
 import soli
 from soli.degradations import parse
@@ -57,9 +56,7 @@ def main() -> None:
         parse(condition)
     if given.out.exists() and not given.out.is_dir():
         raise SoliError(f"--out {given.out} is a file: give a folder for the runs, the tables and the curves.")
-    jobs = [(choice, seed) for seed in given.seeds for choice in given.matching]
-    with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(lambda job: _train(*job, given), jobs))
+    train_many([_training(choice, seed, given) for seed in given.seeds for choice in given.matching], given.jobs)
     curves = {_label(choice): read_curve(runs) for choice, runs in groups.items()}
     write_curves(curves, given.out)
     variants = ",".join(f"{_label(choice)}:[{','.join(map(str, runs))}]" for choice, runs in groups.items())
@@ -67,10 +64,9 @@ def main() -> None:
     run_command("evaluate", f"runs={{{variants}}}", "metrics=retrieval", conditions, f"output={given.out / 'test'}")
 
 
-def _train(choice: str, seed: int, given: argparse.Namespace) -> None:
-    """One run, from where it is."""
-    overrides = [*given.overrides, *_overrides(choice), f"seed={seed}"]
-    train(given.out / f"{_label(choice)}_{seed}", overrides, threads=1 if given.jobs > 1 else None)
+def _training(choice: str, seed: int, given: argparse.Namespace) -> tuple[Path, list[str]]:
+    """A run's folder and overrides."""
+    return given.out / f"{_label(choice)}_{seed}", [*given.overrides, *_overrides(choice), f"seed={seed}"]
 
 
 def read_curve(runs: Sequence[Path]) -> dict[int, list[float]]:

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
 from reproduction.tables import read, write_tables
-from soli_commands import check_begun, run_command, train
+from soli_commands import check_begun, run_command, train_many
 
 import soli
 from soli.interfaces import SoliError
@@ -68,16 +67,8 @@ def check_trainings(trainings: list[Training]) -> None:
 
 def train_all(trainings: list[Training], jobs: int) -> None:
     """All of them, as many at a time as `jobs` says, none before the one that it starts from."""
-    threads = 1 if jobs > 1 else None
-    for ready in ([each for each in trainings if each.start is None], [each for each in trainings if each.start is not None]):
-        with ThreadPoolExecutor(jobs) as pool:
-            done = [pool.submit(train, training.folder, training.overrides, threads) for training in ready]
-            try:
-                for future in done:
-                    future.result()
-            except BaseException:  # those that wait are not begun
-                pool.shutdown(cancel_futures=True)
-                raise
+    for starts in (True, False):
+        train_many([(training.folder, training.overrides) for training in trainings if (training.start is None) == starts], jobs)
 
 
 def evaluate(plan: Plan, pair: Pair, table: str, results: Path) -> None:

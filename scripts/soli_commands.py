@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 from soli.evaluation.writing import write_whole
 from soli.interfaces import SoliError
@@ -46,9 +48,36 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
     run_command("train", *given, *own, log=folder.with_suffix(".log"))
 
 
+def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
+    """Trains runs, folders and overrides, as many at a time as `jobs` says, on one thread each if there are several at a time.
+
+    Raises SoliError when one of them fails; those that wait are not begun then.
+    """
+    stopped, num_trained = Event(), 0
+
+    def train_next(folder: Path, overrides: Sequence[str]) -> bool:
+        if stopped.is_set():
+            return False
+        try:
+            train(folder, overrides, threads=1 if jobs > 1 else None)
+        except BaseException:
+            stopped.set()  # before this thread takes the next one
+            raise
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for future in as_completed([pool.submit(train_next, *training) for training in trainings]):
+                num_trained += future.result()
+                print(f"{num_trained} of {len(trainings)} runs are trained\n", end="", flush=True)  # one write: threads print too
+        except BaseException:
+            stopped.set()
+            raise
+
+
 def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
     """soli.<command>; with `log`, its output goes there. Raises SoliError where it fails, with what it said."""
-    print(" ".join(["soli." + command, *overrides]), flush=True)
+    print(" ".join(["soli." + command, *overrides]) + "\n", end="", flush=True)
     line = [sys.executable, "-m", f"soli.{command}", *overrides]
     if log is None:
         code = subprocess.run(line, check=False).returncode

@@ -46,10 +46,8 @@ def ask(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
             if program in COMMANDS:
                 importlib.import_module(f"soli.{program}").main()
             else:
-                with monkeypatch.context() as beside:
-                    beside.syspath_prepend(str(SCRIPTS))  # where Python looks first for what a script imports
-                    runpy.run_path(str(SCRIPTS / f"{program}.py"), run_name="__main__")
-                sys.modules.pop("soli_commands", None)
+                monkeypatch.syspath_prepend(str(SCRIPTS))  # as Python does with the folder of a script
+                runpy.run_path(str(SCRIPTS / f"{program}.py"), run_name="__main__")
     except SystemExit as stop:
         code = stop.code or 0
     except SoliError as reason:  # which a user of Python sees

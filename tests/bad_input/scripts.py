@@ -27,4 +27,11 @@ CASES = [
     (f"{NEGATIVES} --conditions R0.5", "'R0.5' does not parse", "Write for example"),
     (f"{NEGATIVES} --out file.txt", "--out file.txt is a file", "give a folder"),
     ("hard_negatives variant=matching optimiser.lr=1 --out new", "optimiser.lr", "did you mean optimizer.lr?"),
+    ("orthogonal_sweep optimizer.lr=1..2", "the following arguments are required: --out", "--out"),
+    ("orthogonal_sweep optimizer.lr=0.1 --out new", "There is no factor", "optimizer.lr=log:1e-4..3e-3"),
+    ("orthogonal_sweep optimizer.lrr=1..2 --out new", "no key optimizer.lrr", "did you mean optimizer.lr?"),
+    ("orthogonal_sweep negatives=[in_batch,hardst] --out new", "negatives has no choice hardst", "did you mean hardest?"),
+    ("orthogonal_sweep loader.batch_size=0.2..0.7 --out new", "loader.batch_size=0.35", "must be a whole number"),
+    ("orthogonal_sweep negatives=[in_batch,hardest] --levels 4 --out new", "--levels: invalid choice: 4", "2, 3"),
+    ("orthogonal_sweep negatives=[in_batch,hardest] --out file.txt", "--out file.txt is a file", "give a folder"),
 ]
