@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from soli.evaluation import CaptionScorer
 from soli.jobs.compared_runs import groups_of
 from soli.jobs.scored_runs import shuffle
+from soli.training.checkpoint import STATE
+from soli.training.damage import checksum
 from tests.test_commands import failed, files, interrupt_second_batch, run, trained  # noqa: F401 - fixtures
 
 QUICK = ["metrics=[BLEU,ROUGE-L,CIDEr]", "conditions=[original,R0.1S50]", "report=false", "cost=false"]
@@ -27,9 +29,9 @@ def runs(trained, tmp_path):  # noqa: F811
     path = tmp_path / "bad" / "best.safetensors"
     weights = load_file(path)
     with safe_open(path, "pt") as file:
-        progress = file.metadata()
+        state = json.loads(file.metadata()[STATE])
     weights["model.decoder.output.weight"] = torch.zeros_like(weights["model.decoder.output.weight"])
-    save_file(weights, path, progress)
+    save_file(weights, path, {STATE: json.dumps({**state, "checksum": checksum(weights)})})
     return [tmp_path / name for name in ("good_s0", "good_s1", "bad")]
 
 

@@ -12,7 +12,7 @@ CASES = [
     (f"{PROBE} --photographs many", "--photographs: invalid int value: 'many'", "int"),
     (f"{PROBE} --conditions R9X", "'R9X' does not parse", "a ratio above 0 and at most 1"),
     (f"{PROBE} --words red --conditions R0.001S1", "'R0.001S1' would leave less than one pixel", "use a larger ratio"),
-    (f"{PROBE} --words red --cache file.txt", "features.cache: file.txt", "Give another folder"),
+    (f"{PROBE} --words red --cache file.txt", "features.cache: file.txt", "give another folder"),
     (f"{PROBE} -- seed=1", "--run=runs/small has a config of its own", "leave out seed=1"),
     ("linear_probe -- init_from=somewhere", "init_from are not probed", "give encoder.weights, or --run"),
     ("linear_probe -- dataset=folder", "dataset.root is not set", "give the folder"),

@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from soli.jobs.starting import completed
 from soli.runs import build_captioner, build_tokenizer, write_run
 from soli.train import main as train
-from soli.training.checkpoint import Progress, save_checkpoint
+from soli.training.checkpoint import STATE, Progress, save_checkpoint
+from soli.training.damage import checksum
 from tests.small_captioners import captions, plain
 
 TINY_DATA = ("dataset.num_train=24", "dataset.num_val=8", "dataset.num_test=6", "vocabulary.min_count=1")
@@ -99,8 +100,9 @@ def cut(number: int) -> Callable[[Path], object]:
 def broken_weights(path: Path) -> None:
     """The checkpoint that is there, all its numbers NaN."""
     with safe_open(path, "pt") as file:
-        about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file({name: tensor * math.nan if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, path, about)
+        state, tensors = json.loads(file.metadata()[STATE]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    broken = {name: tensor * math.nan if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    save_file(broken, path, {STATE: json.dumps({**state, "checksum": checksum(broken)})})
 
 
 def snapshot(folder: Path) -> dict[str, str]:

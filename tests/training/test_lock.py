@@ -105,7 +105,7 @@ def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys, nu
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     with (
-        pytest.raises(SoliError, match=r"file.run cannot be written.*another folder"),
+        pytest.raises(SoliError, match=r"file.run cannot be written.*another run_dir"),
         RunLock() as lock,
     ):
         lock.take(tmp_path / "file" / "run")
