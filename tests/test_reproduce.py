@@ -42,7 +42,7 @@ def reproduce(scripts, run, monkeypatch):  # noqa: F811
 
     def run_command(command, *overrides, log=None):
         commands.append((command, *overrides))
-        quick = ["metrics=[BLEU,CIDEr]", "cost=false"] if command == "evaluate" and "cost=false" not in overrides else []
+        quick = ["metrics=[BLEU,CIDEr]", *(["cost=false"] if "cost=false" not in overrides else [])] if command == "evaluate" else []
         answer = run(command, *overrides, "runtime.threads=1", *quick)
         assert answer.code == 0, answer.err
 
