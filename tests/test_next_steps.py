@@ -37,7 +37,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_an_evaluated_run_is_seen_beside_its_start_or_used(config, capsys) -> None:
     for choice, start, line in (
         (CAPTIONS, None, "python -m soli.caption run=runs/a images=<photographs>"),
-        (CAPTIONS, "start", "python -m soli.evaluate runs=[start,runs/a], beside the run from which it started"),
+        (CAPTIONS, "start", "python -m soli.evaluate runs=[start,runs/a]  # beside the run from which it started"),
         (CAPTIONS, "gone", "python -m soli.caption run=runs/a images=<photographs>"),
         (CAPTIONS, "damaged", "python -m soli.caption run=runs/a images=<photographs>"),
         (CAPTIONS, "matched", "python -m soli.caption run=runs/a images=<photographs>"),

@@ -17,7 +17,7 @@ from soli.runs import read_config
 
 def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = None) -> None:
     """Prints the command of this name with its arguments, and what it would be for; `to`: where, None for stdout."""
-    print(printable(f"Next: {command_text(name, *arguments)}{f', {purpose}' if purpose else ''}"), file=to)
+    print(printable(f"Next: {command_text(name, *arguments)}{f'  # {purpose}' if purpose else ''}"), file=to)
 
 
 def say_after_evaluation(folder: Path, trained: Mapping[str, Any]) -> None:
