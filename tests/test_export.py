@@ -300,4 +300,4 @@ def test_an_empty_folder_may_be_given(runs, export, tmp_path):
     (tmp_path / "to").mkdir()
     answer = export(runs["words"], tmp_path / "to")
     assert (tmp_path / "to" / "model.safetensors").is_file()
-    assert answer.out.splitlines()[-1] == f"Next: python -m soli.train model.pretrained={tmp_path / 'to'}, to train it further"
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.train model.pretrained={tmp_path / 'to'}  # to train it further"
