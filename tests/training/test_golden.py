@@ -26,7 +26,7 @@ def test_losses_are_those_of_the_golden_run(variant, anchor, tmp_path):
     found, golden = losses(tmp_path, variant, anchor), json.loads(GOLDEN.read_text())[f"{variant}, {anchor}"]
     assert len(found) == len(golden) == 20
     assert variant == "con" or sum(golden[-5:]) < 0.98 * sum(golden[:5])  # it learns
-    assert found == pytest.approx(golden, abs=2e-3)  # other processors and versions round differently
+    assert found == pytest.approx(golden, rel=1e-3, abs=2e-3)  # other processors and versions round differently
 
 
 if __name__ == "__main__":
