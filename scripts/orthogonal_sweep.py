@@ -27,10 +27,11 @@ from orthogonal.record import Record
 from orthogonal.runs import Runs
 from orthogonal.search import Outcome, Round, search
 from orthogonal.tables import write_tables
-from soli_commands import is_finished, train_many
+from soli_commands import train_many
 
 import soli
 from soli.interfaces import SoliError
+from soli.training.leftovers import is_finished
 
 OURS = {"seed": "--seeds", "run_dir": "--out", "resume": "--out"}
 

@@ -272,7 +272,7 @@ def _read(path: Path, only_progress: bool = False) -> tuple[dict[str, Tensor], P
         if not isinstance(settings, dict | None):
             raise TypeError("its settings are no object")
         tensors = {} if only_progress else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if not only_progress and state.get("checksum", checksum(tensors)) != checksum(tensors):
+        if not only_progress and "checksum" in state and state["checksum"] != checksum(tensors):
             raise ValueError("its numbers are not those that were written")
         return tensors, progress, settings
 
