@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PLAIN_VALUE = re.compile(r"[\w./:@%+*~-]+|<.*>|\[.*\]|{.*}")  # that Hydra takes as it is
@@ -18,8 +19,18 @@ def command_text(name: str, *arguments: str) -> str:
 def setting(key: str, *values: Any) -> str:
     """key=value, or key=[value,value] of several, as Hydra reads it; without a value one is left to be filled in."""
     texts = [str(value) for value in values if str(value)] or [f"<{key.rpartition('.')[2]}>"]
-    quoted = [text if PLAIN_VALUE.fullmatch(text) else "'{}'".format(text.replace("'", "\\'")) for text in texts]
+    quoted = list(map(_for_hydra, texts))
     return f"{key}={quoted[0]}" if len(quoted) == 1 else f"{key}=[{','.join(quoted)}]"
+
+
+def lists_setting(key: str, lists: Mapping[str, Sequence[Any]]) -> str:
+    """key={name:[value,value],name:[value]}, as Hydra reads it; names are words."""
+    named = [f"{name}:[{','.join(_for_hydra(str(value)) for value in values)}]" for name, values in lists.items()]
+    return f"{key}={{{','.join(named)}}}"
+
+
+def _for_hydra(text: str) -> str:
+    return text if PLAIN_VALUE.fullmatch(text) else "'{}'".format(text.replace("'", "\\'"))
 
 
 def _for_shell(argument: str) -> str:

@@ -57,6 +57,12 @@ class _Reading:
                 self.faults.append(f"{option.long} wants one of {', '.join(option.choices)}{nearest(value, option.choices)}. Write:")
             self.meant += [option.long, closest(value, option.choices) or option.choices[0]]
             return
+        if option is not None and option.number:
+            value = value if has_value else self._next_value()
+            if not value.isdigit():
+                self.faults.append(f"{option.long} wants a whole number. Write:")
+            self.meant += [option.long, value if value.isdigit() else f"<{option.number}>"]
+            return
         if option is not None and has_value:
             self.faults.append(f"{name} takes no value. Write:")
             self.meant.append(name)
