@@ -98,7 +98,8 @@ def _end(one: _Running) -> Outcome:
     """Says how a job has ended."""
     code = one.program.process.returncode
     one.program.end()
-    took = duration(time.monotonic() - one.began)
+    seconds = time.monotonic() - one.began
+    took = duration(seconds) if seconds >= 60 else f"{seconds:.0f} s"
     outcome = Outcome(INTERRUPTED if code in STOPPED else int(code != 0), _last_words(one.log, code) if code else "")
     how = "is done" if not code else "was stopped" if outcome.code == INTERRUPTED else "has failed"
     print(printable(f"Job {one.job.number + 1} {how} after {took}: {one.job.title}"), flush=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from soli.configuration.command_text import lists_setting, setting
+from soli.configuration.command_text import command_text, lists_setting, setting
 from soli.configuration.entry import INTERRUPTED
 from soli.configuration.jobs import SWEEP, Job, Outcome, is_group
 from soli.evaluation.tables import text_table
@@ -70,10 +70,13 @@ def after(jobs: Sequence[Job], outcomes: Mapping[int, Outcome], arguments: Seque
         return
     runs = list(_runs(jobs, outcomes))
     print("\n" + text_table(list(map(_row, runs))))
-    if all(run.state == "trained" for run in runs):
+    trained = [run for run in runs if run.state == "trained"]
+    if len(trained) == len(runs):
         say_next("evaluate", *compared(runs))
-    else:
-        say_next("train", *arguments, purpose="goes on with what is left; runs that are trained stay")
+        return
+    if len(trained) > 1 and any(run.state == "failed" for run in runs):
+        print(printable(f"Without those that failed: {command_text('evaluate', *compared(trained))}"))
+    say_next("train", *arguments, purpose="goes on with what is left; runs that are trained stay")
 
 
 def compared(runs: Sequence[SweptRun]) -> list[str]:
