@@ -10,20 +10,22 @@ from soli.interfaces import SoliError
 
 
 class Option(NamedTuple):
-    """A word that begins with dashes; with `choices` one of these follows it."""
+    """A word that begins with dashes; with `choices` one of these follows it, with `number` a whole number, which has that name."""
 
     short: str
     long: str
     help: str
     choices: tuple[str, ...] = ()
+    number: str = ""
 
     @property
     def usage(self) -> str:
-        return " ".join(filter(None, [self.long, "|".join(self.choices)]))
+        return " ".join(filter(None, [self.long, "|".join(self.choices), self.number]))
 
 
 OPTIONS = (
     Option("-m", "--multirun", "one job for each combination of comma-separated values"),
+    Option("-j", "--jobs", "of several jobs N at a time, each on a GPU or a share of the cores", number="N"),
     Option("-c", "--cfg", "print the config instead of running", ("job", "hydra", "all")),
     Option("", "--resolve", "with --cfg: fill in what stands between ${ and }"),
     Option("-h", "--help", "print this page"),
@@ -40,6 +42,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     for option in OPTIONS:
-        settings = {"choices": option.choices} if option.choices else {"action": "store_true"}
+        settings = {"choices": option.choices} if option.choices else {"type": int} if option.number else {"action": "store_true"}
         parser.add_argument(*filter(None, [option.long, option.short]), **settings)
     return parser.parse_intermixed_args(arguments)

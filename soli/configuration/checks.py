@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.override_parser.types import Override, OverrideType
 
+from soli.configuration.jobs import SWEEP
 from soli.configuration.kinds import accepts, choices, describe, members, show
 from soli.configuration.schema import Part
 from soli.configuration.targets import check_family, find_target, parameters
@@ -22,6 +23,8 @@ def check_form(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
         raise SoliError(
             f"{given}: nothing can be left out of the config. Give {key} another value, for example {key}=null where null is allowed."
         )
+    if override.is_sweep_override() and key == SWEEP:
+        raise SoliError(f"{given}: a command makes one sweep. Choose one of {_list(groups.get(key, ()))}, and give more keys as seed=1,2.")
     if override.is_sweep_override():
         raise SoliError(f"{given} gives several values: add --multirun to run a job for each, or write a list as {key}=[a,b].")
     if override.package is not None:
@@ -165,7 +168,7 @@ def _wrong_value(key: str, value: Any, kind: Any) -> str:
 def _unknown(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
     """`there is no key optimizer.lrr (did you mean optimizer.lr?). optimizer has lr, ...`"""
     parent = key.rpartition(".")[0]
-    wanted = _meant(key, known)
+    wanted = _meant(key, list(dict.fromkeys([*known, *groups])))
     phrase = f" (did you mean {' or '.join(wanted[:3])}?)" if wanted else ""
     if parent in known:
         siblings = [path.removeprefix(f"{parent}.") for path in known if path.rpartition(".")[0] == parent]

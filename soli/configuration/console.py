@@ -6,11 +6,8 @@ import functools
 import importlib
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
-from importlib.util import find_spec
+import traceback
+from collections.abc import Callable, Sequence
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,9 +19,10 @@ from soli.configuration.arguments import parse
 from soli.configuration.checks import check_repeated, repeated
 from soli.configuration.entry import ending_at_once
 from soli.configuration.help_page import help_page
-from soli.configuration.jobs import job_overrides
+from soli.configuration.jobs import SWEEP, Outcome, job_number, job_overrides
 from soli.configuration.loading import CheckedLoader, check_resolved, hydra_version
 from soli.configuration.misuse import check_arguments
+from soli.configuration.sweeps import Sweep, sweep_config
 from soli.disks import remedy_elsewhere
 from soli.interfaces import SoliError
 from soli.printing import printable
@@ -39,89 +37,100 @@ QUIET = (
 )
 
 
-def run(config_name: str, job: str, arguments: Sequence[str]) -> int:
-    """The exit code; Hydra's state is afterwards as it was. Raises KeyboardInterrupt, and what is not the user's mistake."""
+def run(config_name: str, job: str, arguments: Sequence[str], sweep: str | None = None) -> int:
+    """The exit code; Hydra's state is afterwards as it was. Raises KeyboardInterrupt, and what is not the user's mistake.
+
+    `sweep` names the module that is told of the jobs where a command makes several (`Sweep.told`).
+    """
     before = HydraConfig.instance().cfg
     try:
-        return _in_one_line(lambda: _run(config_name, job, arguments))
+        return _in_one_line(lambda: _run(config_name, job, arguments, sweep)).code
     finally:
         HydraConfig.instance().cfg = before
 
 
-def _run(config_name: str, job: str, arguments: Sequence[str]) -> int:
+def _run(config_name: str, job: str, arguments: Sequence[str], told: str | None) -> int:
     work = functools.partial(_work, config_name, job)
     with hydra_version():
         loader = CheckedLoader()
-        groups = {group: loader.choices(group) for group in loader.groups(config_name)}
+        defaults = loader.groups(config_name)
+        groups = {group: loader.choices(group) for group in defaults}
         check_arguments(config_name, arguments, groups)
         options = parse(arguments)
         check_repeated(options.overrides)
         for sentence in repeated(options.overrides):
             print(sentence, file=sys.stderr, flush=True)
-        hydra = Hydra(task_name=config_name, config_loader=loader)
         if options.help:
             print(help_page(config_name, groups))
-        elif options.cfg:
-            hydra.show_cfg(config_name, options.overrides, options.cfg, package=None, resolve=options.resolve)
-        elif options.multirun:
-            return _sweep(hydra, config_name, work, options.overrides)
-        else:
+            return 0
+        hydra = Hydra(task_name=config_name, config_loader=loader)
+        config = sweep_config(hydra, config_name, [*QUIET, *options.overrides], options.multirun, defaults.get(SWEEP) is not None)
+        sweep = None if config is None else Sweep(hydra, config_name, config, [*QUIET, *options.overrides], work, arguments)
+        _check_jobs(options.jobs, sweep)
+        if options.cfg:
+            given = options.overrides if sweep is None or not sweep.is_known else _of_first_job(sweep)
+            hydra.show_cfg(config_name, given, options.cfg, package=None, resolve=options.resolve)
+            return 0
+        if sweep is None:
             overrides = [*QUIET, f"hydra.mode={RunMode.RUN.name}", *options.overrides]
-            return hydra.run(config_name, work, overrides, with_log_configuration=False).return_value
-    return 0
+            outcome: Outcome = hydra.run(config_name, work, overrides, with_log_configuration=False).return_value
+            return outcome.code
+        with ending_at_once():
+            sweep.told = None if told is None else importlib.import_module(told)
+        return sweep.run(options.jobs or 1)
 
 
-def _sweep(hydra: Hydra, config_name: str, work: Callable[[DictConfig], int], overrides: Sequence[str]) -> int:
-    """Runs a job for each combination of values; 1 if one of them failed."""
-    with _notes(overrides) as folder:
-        overrides = [*QUIET, f"hydra.mode={RunMode.MULTIRUN.name}", f"hydra.sweep.dir='{folder}'", *overrides]
-        batches = hydra.multirun(config_name, work, overrides, with_log_configuration=False)
-    return max((done.return_value for batch in batches or () for done in batch), default=0)  # other sweepers may return nothing
-
-
-@contextmanager
-def _notes(overrides: Sequence[str]) -> Iterator[str]:
-    """The folder for Hydra's notes on a sweep, which is removed, unless a launcher is named: that may start jobs on other machines.
-
-    Such jobs find there what they are to do, and leave their output.
-    """
-    launchers = [override.partition("=")[2] for override in overrides if override.lstrip("+").startswith("hydra/launcher=")]
-    if any(launcher.startswith("submitit") for launcher in launchers) and find_spec("submitit") is None:
-        raise SoliError(f"hydra/launcher={launchers[-1]} needs the package hydra-submitit-launcher: pip install 'soli[slurm]'.")
-    if not launchers:
-        with tempfile.TemporaryDirectory() as scratch:
-            yield scratch
+def _check_jobs(number: int | None, sweep: Sweep | None) -> None:
+    """Raises SoliError for a number of jobs at a time that cannot be; None: none was given."""
+    if number is None:
         return
-    given = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
-    folder = given[-1] if given else f"runs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    print(f"Hydra's notes on the sweep, and what a cluster's jobs print, are kept in {folder}", flush=True)
-    yield folder
+    if number < 1:
+        raise SoliError(f"--jobs {number} must be at least 1.")
+    if sweep is None:
+        raise SoliError(f"--jobs {number} is for several jobs: add --multirun and values with commas (seed=1,2), or choose a sweep.")
+    if number > 1 and "WORLD_SIZE" in os.environ:
+        raise SoliError(f"--jobs {number} starts processes of its own: leave torchrun away.")
 
 
-def _work(config_name: str, job: str, config: DictConfig) -> int:
-    """One job; returns its exit code, so that a mistake in one job of a sweep leaves the others running."""
+def _of_first_job(sweep: Sweep) -> list[str]:
+    """The overrides of a sweep's first job, whose config stands for all of them; says so on stderr."""
+    jobs = sweep.jobs()
+    print(f"The config of the first of {len(jobs)} jobs, {jobs[0].title}:", file=sys.stderr, flush=True)
+    return [*jobs[0].hydra_overrides, *jobs[0].overrides]
+
+
+def _work(config_name: str, job: str, config: DictConfig) -> Outcome:
+    """One job. In a sweep it returns whatever happens, so that a mistake or a fault in one job leaves the others running."""
+    number = job_number()
 
     def checked() -> int:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            print(f"Job {HydraConfig.get().job.num + 1}: {' '.join(job_overrides())}", flush=True)
+        if number is not None:
+            given = [override for override in job_overrides() if not override.startswith(f"{SWEEP}=")]
+            print(f"Job {number + 1}: {' '.join(given)}", flush=True)
         check_resolved(config, config_name)
         with ending_at_once():
             module = importlib.import_module(job)
         module.main(config)
         return 0
 
-    return _in_one_line(checked)
+    try:
+        return _in_one_line(checked)
+    except Exception as reason:
+        if number is None:
+            raise
+        traceback.print_exc()
+        return Outcome(1, f"{type(reason).__name__}: {reason}".strip().splitlines()[0])
 
 
-def _in_one_line(action: Callable[[], int]) -> int:
+def _in_one_line(action: Callable[[], int]) -> Outcome:
     """The action's exit code; 1 when it raises an error that one line says all about, which is printed."""
     try:
-        return action()
+        return Outcome(action())
     except (SoliError, HydraException) as reason:
         message = str(reason)
     except BrokenPipeError:  # whoever read our output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it must not fail at exit
-        return 1
+        return Outcome(1)
     except OSError as reason:
         advice = remedy_elsewhere(reason)
         if reason.filename is None and advice is None:
@@ -130,4 +139,4 @@ def _in_one_line(action: Callable[[], int]) -> int:
         message = f"{where}{reason.strerror or reason}. {advice or 'Check the path.'}"
     sys.stdout.flush()
     print(f"error: {printable(message)}", file=sys.stderr, flush=True)
-    return 1
+    return Outcome(1, message)

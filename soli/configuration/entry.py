@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 INTERRUPTED = 130  # the exit code, as shells have it
 
 
-def command(config_name: str, job: str) -> Callable[[], None]:
+def command(config_name: str, job: str, sweep: str | None = None) -> Callable[[], None]:
     """A command that takes its overrides from the command line and calls `main(config)` of the module named `job`.
 
-    The module is imported when a job begins. A SoliError ends it as one line on stderr with exit code 1, Ctrl-C with 130; other exceptions
-    keep their traceback. Hydra writes nothing, changes no folder and configures no logging.
+    The module is imported when a job begins; the one named `sweep` is told of all jobs where there are several (`sweeps.Sweep`). A
+    SoliError ends the command as one line on stderr with exit code 1, Ctrl-C with 130; other exceptions keep their traceback. Hydra writes
+    nothing, changes no folder and configures no logging.
     """
 
     def run() -> None:
@@ -26,7 +27,7 @@ def command(config_name: str, job: str) -> Callable[[], None]:
             console = importlib.import_module("soli.configuration.console")
         code, message = INTERRUPTED, ""
         try:
-            code = console.run(config_name, job, sys.argv[1:])
+            code = console.run(config_name, job, sys.argv[1:], sweep)
         except KeyboardInterrupt as reason:
             message = str(reason) or "Interrupted."
         if message:  # where the interrupt struck is given up now, so that a bar of progress there has ended its line

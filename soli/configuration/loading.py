@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_repeated, check_values
 from soli.configuration.folder import config_folder
+from soli.configuration.jobs import SWEEP
 from soli.configuration.schema import SCHEMAS
 from soli.interfaces import SoliError
 from soli.spelling import nearest
@@ -28,6 +29,7 @@ from soli.spelling import nearest
 def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
     """The config of a command (train, evaluate, caption or export) with these overrides, exactly as the command would see it.
 
+    Of a sweep (`sweep=seeds`) it is what all its jobs have in common.
     Nothing global changes: a Hydra that is already initialised stays as it is. Raises SoliError for every unknown key, choice or type.
     """
     if isinstance(overrides, str):
@@ -76,12 +78,13 @@ class CheckedLoader(ConfigLoaderImpl):
         parsed, repository = self._parse(name, overrides)
         hydra_lines = [override.input_line for override in parsed if override.is_hydra_override()]
         own = [override for override in parsed if not override.is_hydra_override()]
+        defaults = self.groups(name, repository)
         if run_mode == RunMode.MULTIRUN:
-            config = self._load(name, hydra_lines, run_mode)
+            chosen = [override for override in own if override.key_or_group == SWEEP]
+            config = self._load(name, [*hydra_lines, *_checked(chosen, defaults, repository)[0]], run_mode)
             config.hydra.overrides.task = [override.input_line for override in own]
             return config
 
-        defaults = self.groups(name, repository)
         check_repeated([override.input_line for override in own])
         choices, values = _checked(own, defaults, repository)
         config = self._load(name, [*hydra_lines, *choices], run_mode)

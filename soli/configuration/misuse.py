@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from soli.configuration.arguments import OPTIONS
+from soli.configuration.arguments import OPTIONS, Option
 from soli.configuration.command_text import command_text, setting
 from soli.configuration.help_page import Page
 from soli.interfaces import SoliError
@@ -57,6 +57,9 @@ class _Reading:
                 self.faults.append(f"{option.long} wants one of {', '.join(option.choices)}{nearest(value, option.choices)}. Write:")
             self.meant += [option.long, closest(value, option.choices) or option.choices[0]]
             return
+        if option is not None and option.number:
+            self._read_number(option, value if has_value else self._next_value())
+            return
         if option is not None and has_value:
             self.faults.append(f"{name} takes no value. Write:")
             self.meant.append(name)
@@ -69,13 +72,23 @@ class _Reading:
         problem = f"There is no option {name}. The options are {', '.join(option.long for option in OPTIONS)}."
         if key is None and not holders and intended is not None:
             self.faults.append(f"There is no option {name} (did you mean {intended}?). Write:")
-            self.meant.append(intended)
+            found = next(option for option in OPTIONS if option.long == intended)
+            if found.number:
+                self._read_number(found, value if has_value else self._next_value())
+            else:
+                self.meant.append(intended)
             return
         key = key or (None if holders else self._names().get(closest(word, self._names()) or ""))
         if key is None and not holders:
             raise SoliError(problem)
         self.faults.append(f"{problem} Write key=value:")
         self.meant.append(setting(key, *([value] if has_value else self._values(key))) if key else f"{holders[0]}={word}")
+
+    def _read_number(self, option: Option, value: str) -> None:
+        """The value of an option that takes a whole number."""
+        if not value.isdigit():
+            self.faults.append(f"{option.long} wants a whole number. Write:")
+        self.meant += [option.long, value if value.isdigit() else "2"]
 
     def _read_override(self, given: str) -> None:
         whole = given

@@ -1,8 +1,11 @@
-"""What a command that resumes a run may say: the run's own config counts, and what is given again must agree with it."""
+"""What a command that resumes a run may say: the run's own config counts, and what is given again must agree with it.
+
+A sweep that is typed again goes on with its runs: then all their settings must be what they were.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from soli.configuration import job_overrides
 from soli.configuration.kinds import show
 from soli.interfaces import SoliError
+from soli.jobs.starting import completed
 from soli.runs import read_config
+from soli.training.checkpoint import LAST, read_progress
+from soli.training.leftovers import is_finished
 
 
 def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
@@ -37,6 +43,56 @@ def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     if any(override.startswith("runtime=") for override in job_overrides()):
         return {**settings, "runtime": OmegaConf.to_container(config.runtime)}
     return {**settings, "runtime": {**settings["runtime"], **{key: config.runtime[key] for key in keys}}}
+
+
+def is_begun(folder: Path, config: DictConfig) -> bool:
+    """Whether an earlier sweep has begun the run of this config."""
+    return config.resume is None and (folder / "config.yaml").is_file()
+
+
+def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
+    """The config that the run was begun with, where and how fast as in `config`.
+
+    Raises SoliError where a run that began now would have other settings, naming the keys.
+    """
+    now: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+    begun, wanted = read_config(folder, key="run_dir"), completed(now)
+    cache = {"cache": now["features"]["cache"]}
+    taken = {**begun, "runtime": now["runtime"], "run_dir": now["run_dir"], "features": {**begun["features"], **cache}}
+    differing = list(_differences(taken, {**wanted, "resume": taken["resume"]}))
+    if differing:
+        shown = f"{'; '.join(differing[:5])}{f'; and {len(differing) - 5} more' if len(differing) > 5 else ''}"
+        raise SoliError(
+            f"{folder} holds a run with other settings: {shown}. Repeat the command as it was, give another run_dir, or move the run away."
+        )
+    return taken
+
+
+def has_ended(folder: Path, settings: Mapping[str, Any], goes_on: bool) -> bool:
+    """Whether nothing is left to do of a run, which is said; `goes_on`: in a sweep, which says too what it goes on with.
+
+    There a run that has taken the steps of runtime.max_steps has done what was asked for.
+    """
+    if is_finished(folder):
+        print(f"The run {folder} is finished: there is nothing {'left to do' if goes_on else 'to resume'}.")
+        return True
+    most = settings["runtime"]["max_steps"]
+    step = read_progress(folder / LAST).step if (folder / LAST).is_file() else 0
+    if goes_on and most is not None and step >= most:
+        print(f"The run {folder} has taken {step} steps (runtime.max_steps={most}): there is nothing left to do.")
+        return True
+    if goes_on:
+        print(f"The run {folder} was begun before: it goes on after step {step}.")
+    return False
+
+
+def _differences(begun: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    """`epochs was 5, is 6`, for every key whose value differs."""
+    if isinstance(begun, Mapping) and isinstance(wanted, Mapping):
+        for name in dict.fromkeys([*begun, *wanted]):
+            yield from _differences(begun.get(name), wanted.get(name), f"{key}.{name}" if key else str(name))
+    elif begun != wanted:
+        yield f"{key} was {show(begun)}, is {show(wanted)}"
 
 
 def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from soli.configuration import build, find_target, job_overrides, override_dirname
+from soli.configuration import build, find_target
 from soli.configuration.command_text import setting
+from soli.configuration.jobs import job_number
 from soli.datasets import CaptionedImages, data_fingerprint, find_leaks
 from soli.degradations import Degradation, parse
 from soli.feature_cache import make_folder
 from soli.interfaces import SoliError
 from soli.jobs.announcing import announce, announce_steps, summary
 from soli.jobs.next_steps import say_next
-from soli.jobs.resuming import resumed_settings
+from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
+from soli.jobs.run_folders import run_folder
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
 from soli.jobs.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
@@ -37,7 +38,7 @@ from soli.runs import (
 )
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.endings import interruptible
-from soli.training.leftovers import check_last, is_finished, remove_unfinished
+from soli.training.leftovers import check_last, remove_unfinished
 from soli.training.lock import RunLock
 from soli.training.loop import train
 from soli.training.matching import Matching, keys_of_matching
@@ -76,30 +77,25 @@ def main(config: DictConfig) -> None:
 
 
 def _main(config: DictConfig, lock: RunLock) -> None:
-    resume = config.resume is not None
-    folder = Path(config.resume or config.run_dir or default_run_dir())
-    settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
-    if resume and is_finished(folder):
-        print(f"The run {folder} is finished: there is nothing to resume.")
-        say_next("evaluate", setting("run", folder))
+    folder, is_alone = run_folder(config), job_number() is None
+    goes_on = not is_alone and is_begun(folder, config)
+    resume = goes_on or config.resume is not None
+    if goes_on:
+        settings = begun_settings(folder, config)
+    else:
+        settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
+    if resume and has_ended(folder, settings, goes_on):
+        if is_alone:
+            say_next("evaluate", setting("run", folder))
         return
     if not resume:
         check_replaced(settings)
         settings = completed(settings)
     recipe = _recipe(settings)
-    losses = {loss for phase in recipe.phases.values() for loss in phase.losses if has(phase, loss)}
-    if not starts_with_captions(settings) and losses and losses <= {"contrastive", "spectral"}:
-        raise SoliError(
-            "No phase has a caption loss: the decoder would know nothing. "
-            "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
-        )
-    if settings["decoder"].get("train", "all") != "all" and settings["decoder"]["weights"] is None and not starts_trained(settings):
-        raise SoliError(
-            f"decoder.train={settings['decoder']['train']} leaves the rest of the decoder as it is, which would be random: "
-            "give decoder.weights, model.pretrained or init_from."
-        )
+    check_learns(settings, recipe.phases)
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
+    accelerator.wait_for_everyone()  # all have seen whether there is a run, before the first process makes one
     is_main = accelerator.is_main_process
     if not resume and is_main:
         check_new(folder)
@@ -142,7 +138,8 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}")
-        say_next("evaluate", setting("run", folder), *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
+        if is_alone:
+            say_next("evaluate", setting("run", folder), *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
 
 
 def take_over(folder: Path, lock: RunLock) -> None:
@@ -159,27 +156,11 @@ def _sees_at_random(settings: Any, recipe: Recipe) -> bool:
     return not (starts_trained(settings) or settings["encoder"].get("weights") or "encoder" in trained_parts(recipe.phases))
 
 
-def default_run_dir() -> Path:
-    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with what else was chosen or overridden appended."""
-    choices = HydraConfig.get().runtime.choices
-    named = ["experiment"] if choices.get("experiment") else ["dataset", "encoder", "decoder", "variant"]
-    given = dict(override.partition("=")[::2] for override in job_overrides())
-    others = [group for group in given if group in choices and group not in named]
-    parts = [str(choices[group]) for group in [*named, *others]]
-    return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(job_overrides())])]).replace("/", "_")
-
-
 def _recipe(settings: Any) -> Recipe:
     """The plain settings that the loop takes."""
-    attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
-    phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
-    for name, phase in phases.items():
-        check_weights(f"variant.phases.{name}.losses", phase.losses)
-    validation = ValidationSettings(**settings["validation"])
-    about_captions = ("caption", "attention", *(["contrastive"] if starts_with_captions(settings) else []))
-    captions = any(has(phase, *about_captions) for phase in phases.values())
+    phases = phases_of(settings)
     return Recipe(
-        phases=with_epochs(phases, settings["epochs"]),
+        phases=phases,
         epochs=settings["epochs"],
         seed=settings["seed"],
         mode=settings["degradation"]["mode"],
@@ -189,10 +170,42 @@ def _recipe(settings: Any) -> Recipe:
         features=FeatureSettings(**settings["features"]),
         loader=LoaderSettings(**settings["loader"]),
         optimizer=OptimizerSettings(**settings["optimizer"]),
-        validation=replace(validation, metric="CIDEr" if captions else "rsum") if validation.metric == "auto" else validation,
+        validation=replace(ValidationSettings(**settings["validation"]), metric=selecting_metric(settings, phases)),
         logging=LoggingSettings(**settings["logging"]),
         runtime=runtime_settings(settings),
     )
+
+
+def phases_of(settings: Any) -> dict[str, Phase]:
+    """The phases of a variant with all their epochs. Raises SoliError for impossible ones."""
+    attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
+    phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
+    for name, phase in phases.items():
+        check_weights(f"variant.phases.{name}.losses", phase.losses)
+    return with_epochs(phases, settings["epochs"])
+
+
+def selecting_metric(settings: Any, phases: Mapping[str, Phase]) -> str:
+    """The score that selects the best checkpoint: of captions, unless nothing but matching is learnt."""
+    if settings["validation"]["metric"] != "auto":
+        return settings["validation"]["metric"]
+    about_captions = ("caption", "attention", *(["contrastive"] if starts_with_captions(settings) else []))
+    return "CIDEr" if any(has(phase, *about_captions) for phase in phases.values()) else "rsum"
+
+
+def check_learns(settings: Any, phases: Mapping[str, Phase]) -> None:
+    """Raises SoliError for phases after which the decoder would know nothing."""
+    losses = {loss for phase in phases.values() for loss in phase.losses if has(phase, loss)}
+    if not starts_with_captions(settings) and losses and losses <= {"contrastive", "spectral"}:
+        raise SoliError(
+            "No phase has a caption loss: the decoder would know nothing. "
+            "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
+        )
+    if settings["decoder"].get("train", "all") != "all" and settings["decoder"]["weights"] is None and not starts_trained(settings):
+        raise SoliError(
+            f"decoder.train={settings['decoder']['train']} leaves the rest of the decoder as it is, which would be random: "
+            "give decoder.weights, model.pretrained or init_from."
+        )
 
 
 def _matching(settings: Any, recipe: Recipe) -> Matching:

@@ -146,7 +146,7 @@ def test_a_failing_job_leaves_the_others_running(console: Console) -> None:
             raise SoliError("a is broken.")
 
     code, _, err = console("images=[b]", "run=a,b", "-m", action=fail_on_a)
-    assert (code, err) == (1, "error: a is broken.\n")
+    assert (code, err) == (1, "error: a is broken.\nerror: job 1 (run=a) failed: a is broken.\n")
     assert [config.run for config in console.configs] == ["a", "b"]
 
 
@@ -156,6 +156,7 @@ PROGRAM = (
     "    if config.run == 'a':\n        raise SoliError('No run today.')\n    print(config.run)\n"
     "if __name__ == '__main__':\n    command('caption', 'program')()\n"
 )
+FAILED = "error: No run today.\nerror: job 1 (run=a) failed: No run today.\n"  # when it happens, and in the end
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -171,10 +172,10 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_launcher_that_is_named_keeps_its_notes(tmp_path: Path, given: str | None) -> None:
     """Jobs on other machines read what they are to do there, and leave their output; the user's own folder wins."""
     answer = sweep(tmp_path, "hydra/launcher=basic", *([f"hydra.sweep.dir={given}"] if given else []))
-    assert (answer.returncode, answer.stderr) == (1, "error: No run today.\n")
+    assert (answer.returncode, answer.stderr) == (1, FAILED)
     (notes,) = tmp_path.glob("*/multirun.yaml") if given else tmp_path.glob("runs/sweeps/*/multirun.yaml")
     folder = notes.parent.relative_to(tmp_path)
-    assert answer.stdout.splitlines()[0] == f"Hydra's notes on the sweep, and what a cluster's jobs print, are kept in {folder}" and (
+    assert answer.stdout.splitlines()[0] == f"Notes on the sweep, and what its jobs print, are kept in {folder}" and (
         given is None or str(folder) == given
     )
 
@@ -215,7 +216,7 @@ def test_a_real_process_ends_with_the_right_code_and_no_traceback(tmp_path: Path
     arguments = [sys.executable, str(tmp_path / "program.py"), "run=a,c", "images=[b]", "--multirun"]
     environment = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     answer = subprocess.run(arguments, cwd=tmp_path / "empty", capture_output=True, text=True, env=environment)
-    assert (answer.returncode, answer.stderr) == (1, "error: No run today.\n")
+    assert (answer.returncode, answer.stderr) == (1, FAILED)
     assert answer.stdout.splitlines() == ["Job 1: run=a images=[b]", "Job 2: run=c images=[b]", "c"]
     assert list((tmp_path / "empty").iterdir()) == []
 

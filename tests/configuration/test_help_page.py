@@ -57,7 +57,7 @@ def every_key(name: str) -> dict[str, object]:
     config = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{name}.yaml"))
     found = keys(config)
     for default in config.get("defaults", []):
-        for group in set(default) - {"experiment"} if default != "_self_" else ():
+        for group in set(default) - {"experiment", "sweep"} if default != "_self_" else ():
             for choice in GROUPS[group]:
                 found |= dict.fromkeys(keys(OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{choice}.yaml")), f"{group}."))
     return found
@@ -79,7 +79,7 @@ def test_every_example_is_a_command_that_composes(name: str, example: str) -> No
     program, *arguments = shlex.split(example, comments=True)
     assert [program, *arguments[:2]] == ["python", "-m", f"soli.{name}"]
     overrides = arguments[2:]
-    if "--multirun" in overrides:
+    if "--multirun" in overrides or any(override.startswith("sweep=") for override in overrides):
         overrides = [re.sub(r",.*", "", override) for override in overrides if override != "--multirun"]
     assert set(compose(overrides, name)) == set(SCHEMAS[name].__annotations__)
 
