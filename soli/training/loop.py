@@ -71,9 +71,9 @@ def train(
     `recipe.validation.metric` selects each phase's best checkpoint. `siamese` and `matching` are the contrastive and the matching term of
     the phases that have one. With `recipe.features.cache` what an encoder that does not train, or a frozen anchor, makes of photographs is
     kept on disk. With `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of
-    an uninterrupted run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and
-    SIGTERM save, then raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss
-    or gradient that is not finite (the last checkpoint stays).
+    an uninterrupted run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT,
+    SIGTERM and SIGHUP save, then raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and
+    for a loss or gradient that is not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model, recipe.optimizer.factors)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
