@@ -18,6 +18,7 @@ from soli.degradations import Degradation, parse
 from soli.feature_cache import make_folder
 from soli.interfaces import SoliError
 from soli.jobs.announcing import announce, announce_steps, summary
+from soli.jobs.new_folder import check_run_dir
 from soli.jobs.next_steps import say_next
 from soli.jobs.resuming import resumed_settings
 from soli.jobs.same_data import say_of_data
@@ -29,7 +30,6 @@ from soli.runs import (
     build_captioner,
     build_dataset,
     build_tokenizer,
-    check_new,
     load_tokenizer,
     pick_device,
     runtime_settings,
@@ -102,7 +102,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     accelerator = start(device, recipe.runtime.precision)
     is_main = accelerator.is_main_process
     if not resume and is_main:
-        check_new(folder)
+        check_run_dir(folder, recipe.features.cache)
     if resume and is_main:
         take_over(folder, lock)
     saved = resume and (folder / LAST).exists()

@@ -1,4 +1,4 @@
-"""Output whose reader may be gone: nothing is written for a while, and then only what somebody reads. In programs with outputs of their own."""
+"""Output whose reader may be gone: nothing is written for a while, and then only what somebody reads."""
 
 import os
 import subprocess
