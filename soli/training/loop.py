@@ -338,10 +338,8 @@ def _validate(run: _Run, name: str, validate: Validate) -> None:
         with evaluating(run.model), silence, resumable(run.folder):
             scores = dict(validate(progress.distance_at_start))
         run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
-        run.say(
-            f"{name}, after epoch {progress.epoch}: "
-            + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric))
-        )
+        when = f"step {progress.step}" if progress.batch else f"epoch {progress.epoch}"
+        run.say(f"{name}, after {when}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric)))
     scores = processes.from_main(run.accelerator, scores if run.accelerator.is_main_process else None)
     if metric not in scores:
         raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")

@@ -4,7 +4,7 @@ import pytest
 
 from soli import disks
 from soli.interfaces import SoliError
-from soli.jobs.new_folder import check_run_dir
+from soli.jobs.run_folder import check_run_dir
 from soli.runs import write_run
 from soli.training.lock import RunLock
 from soli.vocabulary import Vocabulary
