@@ -43,7 +43,7 @@ def run(config_name: str, job: str, arguments: Sequence[str]) -> int:
     """The exit code; Hydra's state is afterwards as it was. Raises KeyboardInterrupt, and what is not the user's mistake."""
     before = HydraConfig.instance().cfg
     try:
-        return _in_one_line(lambda: _run(config_name, job, arguments))
+        return in_one_line(lambda: _run(config_name, job, arguments))
     finally:
         HydraConfig.instance().cfg = before
 
@@ -110,13 +110,13 @@ def _work(config_name: str, job: str, config: DictConfig) -> int:
         module.main(config)
         return 0
 
-    return _in_one_line(checked)
+    return in_one_line(checked)
 
 
-def _in_one_line(action: Callable[[], int]) -> int:
-    """The action's exit code; 1 when it raises an error that one line says all about, which is printed."""
+def in_one_line(action: Callable[[], int | None]) -> int:
+    """The action's exit code, 0 for None; 1 when it raises an error that one line says all about, which is printed."""
     try:
-        return action()
+        return action() or 0
     except (SoliError, HydraException) as reason:
         message = str(reason)
     except BrokenPipeError:  # whoever read our output, such as `head`, has enough
