@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -24,6 +23,7 @@ from omegaconf import OmegaConf
 from soli_commands import run_command, train_many
 
 import soli
+from soli.configuration import script
 from soli.degradations import parse
 from soli.interfaces import SoliError
 from soli.runs import matches
@@ -117,7 +117,4 @@ def _spread(values: Sequence[float]) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SoliError as error:
-        sys.exit(f"error: {error}")
+    script(main)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 import soli
-from soli.configuration import build
+from soli.configuration import build, script
 from soli.datasets import CaptionedImages
 from soli.decoders import AttentionLSTM
 from soli.degradations import Degradation, Framing, parse, render
@@ -141,7 +141,4 @@ def accuracy(fitted: torch.Tensor, tested: torch.Tensor, labels: torch.Tensor) -
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SoliError as error:
-        sys.exit(f"error: {error}")
+    script(main)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from orthogonal.tables import write_tables
 from soli_commands import train_many
 
 import soli
+from soli.configuration import script
 from soli.interfaces import SoliError
 from soli.training.leftovers import is_finished
 
@@ -171,9 +171,4 @@ def _words(values: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (SoliError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: the same command goes on from here.")
+    script(main, "Interrupted: the same command goes on from here.")

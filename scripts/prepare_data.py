@@ -28,6 +28,7 @@ from reporting import next_command, show
 from shrinking import SMALLEST
 from verifying import Verdict, about_extras, verify
 
+from soli.configuration import script
 from soli.datasets.archive_entries import kind_of, open_archive
 from soli.datasets.archives import unpack
 from soli.disks import writing
@@ -200,7 +201,4 @@ def add_archive(archive: Path, facts: Facts, out: Path, found: Found) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SoliError as error:
-        sys.exit(printable(f"error: {error}"))
+    script(main)

@@ -14,7 +14,6 @@ again, what was interrupted goes on: the same command once more only writes the 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
@@ -22,6 +21,7 @@ from reproduction.tables import read, write_tables
 from soli_commands import check_begun, run_command, train_many
 
 import soli
+from soli.configuration import script
 from soli.interfaces import SoliError
 from soli.training.leftovers import is_finished
 
@@ -99,9 +99,4 @@ def _compare(
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SoliError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: the same command goes on from here.")
+    script(main, "Interrupted: the same command goes on from here.")

@@ -391,7 +391,7 @@ def test_other_numbers_than_the_published_are_a_mistake_unless_they_are_meant(co
     assert "note: There are 6 photographs; the archives have 8." in said
 
 
-def test_photographs_that_are_unreadable_missing_or_the_same_are_named(command, tmp_path):
+def test_photographs_that_are_unreadable_or_the_same_are_named(command, tmp_path):
     first, second, third, last = EIGHT.names[0], EIGHT.names[1], EIGHT.names[2], EIGHT.names[6]
     files = {**EIGHT.photographs, last: EIGHT.photographs[second], "dataset_flickr8k.json": EIGHT.karpathy}
     code, said = command("flickr8k", write_folder(tmp_path / "same", files), "--out", "prepared1")
@@ -402,9 +402,31 @@ def test_photographs_that_are_unreadable_missing_or_the_same_are_named(command, 
     code, said = command("flickr8k", write_folder(tmp_path / "damaged", files), "--out", "prepared2", "--report", "report.json")
     assert json.loads((tmp_path / "report.json").read_text())["unreadable"] == 2
     assert code == 1 and "2 of 8 photographs cannot be used" in said and first in said and f"{third} is no image" in said
-    del files[second]
-    code, said = command("flickr8k", write_folder(tmp_path / "fewer", files), "--out", "prepared3")
-    assert code == 1 and f"names 1 photograph (of 7) without a file in prepared3{os.sep}images; the first: {second}" in said
+
+
+def test_a_photograph_that_is_missing_is_named_or_left_out_where_a_part_is_meant(command, tmp_path):
+    """What is trained then is what is there, in every layout; what comes later is taken up."""
+    first, second = EIGHT.names[:2]
+    some = {name: content for name, content in EIGHT.photographs.items() if name not in (first, second)}
+    for number, texts in enumerate(({"dataset_flickr8k.json": EIGHT.karpathy}, TEXTS)):
+        mine, out = write_folder(tmp_path / f"mine{number}", some | texts), Path(f"prepared{number}")
+        code, said = command("flickr8k", mine, "--out", out)
+        assert code == 1 and f"names 2 photographs without a file in {out / 'images'}; the first: {first}. Give the missing ones" in said
+        code, said = command("flickr8k", mine, "--out", out, "--partial", "--report", "report.json")
+        assert code == 0 and "2 of 4, 10 captions" in said and "2 photographs of" in said and "dataset.partial=true encoder=" in said, said
+        overrides = json.loads((tmp_path / "report.json").read_text())["next"].split("soli.train ")[1].split()
+        dataset = build(soli.compose(overrides).dataset)
+        assert [example.image_id for example in dataset.examples("train")] == EIGHT.names[2:4]
+        assert any(notice.endswith(f"without a file left out (dataset.partial); the first: {first}.") for notice in dataset.notices)
+        code, said = command("flickr8k", write_folder(tmp_path / f"more{number}", EIGHT.photographs), "--out", out, "--partial")
+        assert code == 0 and "dataset.partial" not in said
+
+
+def test_a_part_without_photographs_to_validate_with_is_not_enough(command, tmp_path):
+    without = {name: content for name, content in EIGHT.photographs.items() if name not in EIGHT.names[4:6]}
+    mine = write_folder(tmp_path / "mine", without | {"dataset_flickr8k.json": EIGHT.karpathy})
+    code, said = command("flickr8k", mine, "--partial")
+    assert code == 1 and "missing: No photograph of val is there, and training needs some of both" in said
 
 
 @pytest.mark.parametrize("layout", [original, unpacked])
@@ -427,6 +449,30 @@ def test_smaller_copies(command, tmp_path, monkeypatch, layout):
     code, said = command("flickr8k", tmp_path / "mended", "--size", "64", "--out", "prepared")
     assert code == 0 and "dataset.reference_side=500 encoder" in said, said
     assert [name for name, path in images.items() if path.stat().st_mtime_ns != times[name]] == [broken]
+
+
+def test_smaller_copies_are_compared_with_what_they_were_made_of(command, tmp_path):
+    """One that was damaged since, or is of another photograph or size, is made anew; the others stay."""
+    large = Miniature("flickr8k", EIGHT.names, side=400).photographs
+    mine = write_folder(tmp_path / "mine", large | {"dataset_flickr8k.json": EIGHT.karpathy})
+    assert command("flickr8k", mine, "--size", "64")[0] == 0
+    images = {name: tmp_path / "data" / "flickr8k" / "images" / name for name in EIGHT.names}
+    whole = {name: path.read_bytes() for name, path in images.items()}
+    cut, changed, other, strange, *unharmed = EIGHT.names
+    images[cut].write_bytes(whole[cut][:-40])
+    images[changed].write_bytes(whole[changed][:-100] + bytes([whole[changed][-100] ^ 1]) + whole[changed][-99:])
+    images[other].write_bytes(whole[cut])
+    images[strange].write_bytes(photograph(3, 64))
+    times = {name: images[name].stat().st_mtime_ns for name in unharmed}
+    code, said = command("flickr8k", mine, "--size", "64", "--report", "report.json")
+    assert code == 0 and {name: path.read_bytes() for name, path in images.items()} == whole, said
+    assert {name: images[name].stat().st_mtime_ns for name in unharmed} == times
+    assert json.loads((tmp_path / "report.json").read_text())["placed"] == {"moved": 0, "copied": 0, "linked": 0, "shrunk": 4, "there": 5}
+    (mine / cut).write_bytes(large[cut][:900])
+    assert command("flickr8k", mine, "--size", "64")[0] == 0 and images[cut].read_bytes() == whole[cut]  # kept: the source is damaged
+    (mine / cut).write_bytes(large[cut])
+    assert command("flickr8k", mine, "--size", "48")[0] == 0
+    assert {Image.open(path).size for path in images.values()} == {(64, 48)}
 
 
 def test_what_was_damaged_can_be_given_again(command, tmp_path):

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from soli.configuration import build, compose
 from soli.datasets import CaptionedImages
-from soli.jobs.train import _recipe
+from soli.jobs.recipe import make_recipe
 from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, build_tokenizer
 from soli.training import loop
@@ -62,7 +62,7 @@ class Training:
     @classmethod
     def of(cls, overrides: Sequence[str]) -> Training:
         settings = OmegaConf.to_container(compose(overrides), resolve=True)
-        recipe, dataset = _recipe(settings), build_dataset(settings)
+        recipe, dataset = make_recipe(settings), build_dataset(settings)
         tokenizer = build_tokenizer(settings, (caption for example in dataset.examples("train") for caption in example.captions))
         torch.manual_seed(recipe.seed)
         model = build_captioner(settings, tokenizer).to(memory_format=torch.channels_last)

@@ -55,12 +55,12 @@ def signalled(case: Case, number: int) -> None:
 
 
 def signal_to_the_group(case: Case) -> None:
-    """As a terminal's Ctrl-C, and a cluster's SIGTERM: to the workers too."""
-    number = case.chance.choice([signal.SIGINT, signal.SIGTERM])
+    """As a terminal's Ctrl-C, a cluster's SIGTERM, and a terminal that is closed: to the workers too."""
+    number = case.chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     training = case.begin(others=WORKER)
     case.pass_time(training)
     case.kill(training, number, group=True)
-    case.wait(training, ENDS | ({-15} if number == signal.SIGTERM else set()))
+    case.wait(training, ENDS | ({-number} - {-signal.SIGINT}))
 
 
 def two_signals(case: Case) -> None:

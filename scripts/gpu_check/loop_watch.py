@@ -11,9 +11,9 @@ from unittest import mock
 
 import torch
 
-from soli.training import loop
-from soli.training.checkpoint import Progress
+from soli.training import loop, run
 from soli.training.parts import Part, PhaseViews
+from soli.training.progress import Progress
 
 NUM_PARTS = 8  # steps whose inputs are kept for bare steps
 Mark = Any  # a moment
@@ -63,7 +63,7 @@ class Watch:
         step.remember()
         replaced = [
             (loop, "batches", self._batches(loop.batches)),
-            (loop, "save_checkpoint", lambda *_, **__: None),
+            (run, "save_checkpoint", lambda *_, **__: None),
             (PhaseViews, "render", self._render(PhaseViews.render)),
             (Progress, "count_step", self._count_step(Progress.count_step, step)),
         ]

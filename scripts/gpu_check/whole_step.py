@@ -36,7 +36,7 @@ from training_loop import Training
 
 from soli.configuration import build, compose
 from soli.datasets import CaptionedImages, batches
-from soli.jobs.train import _recipe
+from soli.jobs.recipe import make_recipe
 from soli.runs import build_captioner, build_dataset
 from soli.training.siamese import Siamese
 from soli.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -207,7 +207,7 @@ def prepare(section: Section, pair: Pair, data: Sequence[str], sizes: Sizes, com
     model = build_captioner(settings, vocabulary)
     tame(model.encoder)
     model.to(section.device).to(memory_format=torch.channels_last)
-    recipe, siamese = _recipe(settings), Siamese(build(settings["contrastive"]), build(settings["negatives"]))
+    recipe, siamese = make_recipe(settings), Siamese(build(settings["contrastive"]), build(settings["negatives"]))
     images = CaptionedImages(build_dataset(settings), "train", vocabulary, recipe.loader.max_tokens)
     for index in range(len(images)):
         images.token_ids(index)  # from the second epoch on they are there

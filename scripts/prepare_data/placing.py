@@ -13,7 +13,7 @@ from pathlib import Path
 
 from facts import Facts
 from recognising import PHOTOGRAPHS, Found, is_debris
-from shrinking import shrink
+from shrinking import is_copy, shrink
 from tqdm import tqdm
 
 from soli.datasets.archives import SPARE_BYTES
@@ -85,17 +85,24 @@ def choose(found: Found, facts: Facts, out: Path, size: int | None = None) -> tu
             found.ignored += 1
         else:
             photographs.setdefault(relative, []).extend(places)
-    if size is not None:  # what is in place is smaller than what it was made of
-        photographs = {name: places[:1] if _is_in_place(places[0], out) else places for name, places in photographs.items()}
+    if size is not None:
+        photographs = {name: _originals(places, out) for name, places in photographs.items()}
     texts = {facts.files[kind]: places for kind, places in found.texts.items()}
     differing = [(name, *pair) for name, places in [*texts.items(), *photographs.items()] if (pair := _differing(places)) is not None]
     if differing:
         name, one, other = differing[0]
+        advice = f"Remove {one} if the other is right" if _is_in_place(one, out) else "Give only one of the two"
         raise SoliError(
             f"{counted(len(differing), 'file')} there twice with different contents; the first: {name}, in {one.parent} and "
-            f"in {other.parent}. Give only one of the two."
+            f"in {other.parent}. {advice}."
         )
     return {name: _readable(places)[0] for name, places in photographs.items()}, {name: places[0] for name, places in texts.items()}
+
+
+def _originals(places: list[Path], out: Path) -> list[Path]:
+    """Without what is in place, which may be a smaller copy: it stays if it is one of what is given, or if that cannot be read."""
+    given = [path for path in places if not _is_in_place(path, out)]
+    return given if len(given) == len(places) or any(map(_is_readable, given)) else places[:1]
 
 
 def check_texts(texts: Mapping[str, Path], facts: Facts) -> None:
@@ -184,6 +191,8 @@ def _place(source: Path, target: Path, out: Path, manner: Manner) -> str:
     size = manner.size if target.name.lower().endswith(PHOTOGRAPHS) else None
     with writing(target, OTHERWISE), _reading(source):
         target.parent.mkdir(parents=True, exist_ok=True)
+        if size is not None and target.is_file() and is_copy(target, source, size):
+            return "there"
         if size is None and is_unpacked(source, out):
             os.replace(source, target)
             return "moved"

@@ -37,5 +37,6 @@ def next_command(facts: Facts, out: Path, verdict: Verdict) -> str | None:
         return None
     root = [] if out == Path("data", facts.name) else [f"dataset.root={out}"]
     side = [] if verdict.reference_side is None else [f"dataset.reference_side={verdict.reference_side}"]
-    words = ["python", "-m", "soli.train", f"dataset={facts.name}", *root, *side, "encoder=resnet18", f"run_dir=runs/{facts.name}"]
-    return shlex.join(words)
+    partial = ["dataset.partial=true"] if verdict.lacks_photographs else []
+    settings = [f"dataset={facts.name}", *root, *side, *partial, "encoder=resnet18", f"run_dir=runs/{facts.name}"]
+    return shlex.join(["python", "-m", "soli.train", *settings])

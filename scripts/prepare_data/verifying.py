@@ -30,6 +30,7 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     reference_side: int | None = None  # what dataset.reference_side must be: the photographs were shrunk
+    lacks_photographs: bool = False  # that the caption file names: dataset.partial must be true
 
     @property
     def is_complete(self) -> bool:
@@ -44,10 +45,18 @@ def verify(out: Path, found: Found, facts: Facts, partial: bool) -> Verdict:
     if verdict.missing:
         return verdict
     try:
-        dataset = Flickr8kDataset(str(out)) if facts.name == "flickr8k" else KarpathyDataset(facts.name, str(out))
+        dataset = _read(out, facts)
     except SoliError as error:
         verdict.missing.append(str(error))
         return verdict
+    if dataset.absent and not partial:
+        number = counted(len(dataset.absent), "photograph")
+        verdict.missing.append(
+            f"{dataset.source} names {number} without a file in {dataset.image_folder}; the first: {dataset.absent[0]}. Give the missing "
+            "ones to the same command, or --partial to go on without them."
+        )
+        return verdict
+    verdict.lacks_photographs = bool(dataset.absent)
     verdict.figures["captions_from"] = dataset.source.name
     verdict.notes += dataset.notices
     _count(dataset, found, facts, verdict, partial)
@@ -59,6 +68,13 @@ def verify(out: Path, found: Found, facts: Facts, partial: bool) -> Verdict:
             f"give dataset.reference_side={facts.longer_side}, so that ratios are those of the originals."
         )
     return verdict
+
+
+def _read(out: Path, facts: Facts) -> PhotographDataset:
+    """What is there, whatever is missing."""
+    if facts.name == "flickr8k":
+        return Flickr8kDataset(str(out), partial=True)
+    return KarpathyDataset(facts.name, str(out), partial=True)
 
 
 def _missing_parts(found: Found, facts: Facts) -> list[str]:
@@ -99,6 +115,8 @@ def _count(dataset: PhotographDataset, found: Found, facts: Facts, verdict: Verd
     elif captions != dict(facts.captions):
         numbers = ", ".join(f"{split} {number:,} (published: {facts.captions[split]:,})" for split, number in captions.items())
         verdict.notes.append(f"The numbers of captions are not the published ones: {numbers}.")
+    if partial and (empty := [split for split in ("train", "val") if not counts[split]]):
+        verdict.missing.append(f"No photograph of {' and '.join(empty)} is there, and training needs some of both: give them, too.")
     if len(found.photographs) != facts.photographs:
         verdict.notes.append(f"There are {counted(len(found.photographs), 'photograph')}; the archives have {facts.photographs:,}.")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from soli.configuration.entry import command
+from soli.configuration.entry import command, script
 
 if TYPE_CHECKING:
     from soli.configuration.jobs import job_overrides, override_dirname
     from soli.configuration.loading import compose
     from soli.configuration.targets import build, find_target
 
-__all__ = ["build", "command", "compose", "find_target", "job_overrides", "override_dirname"]
+__all__ = ["build", "command", "compose", "find_target", "job_overrides", "override_dirname", "script"]
 
 PLACES = {
     "build": "targets",
@@ -24,7 +24,7 @@ PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """All but `command` is imported at first use: Hydra takes its time, in which Ctrl-C must find an answer."""
+    """All but `command` and `script` is imported at first use: Hydra takes its time, in which Ctrl-C must find an answer."""
     if name in PLACES:
         return getattr(importlib.import_module(f"soli.configuration.{PLACES[name]}"), name)
     raise AttributeError(f"module 'soli.configuration' has no attribute '{name}'")

@@ -44,7 +44,7 @@ def run(config_name: str, job: str, arguments: Sequence[str], sweep: str | None 
     """
     before = HydraConfig.instance().cfg
     try:
-        return _in_one_line(lambda: _run(config_name, job, arguments, sweep)).code
+        return in_one_line(lambda: _run(config_name, job, arguments, sweep)).code
     finally:
         HydraConfig.instance().cfg = before
 
@@ -114,7 +114,7 @@ def _work(config_name: str, job: str, config: DictConfig) -> Outcome:
         return 0
 
     try:
-        return _in_one_line(checked)
+        return in_one_line(checked)
     except Exception as reason:
         if number is None:
             raise
@@ -122,10 +122,10 @@ def _work(config_name: str, job: str, config: DictConfig) -> Outcome:
         return Outcome(1, f"{type(reason).__name__}: {reason}".strip().splitlines()[0])
 
 
-def _in_one_line(action: Callable[[], int]) -> Outcome:
-    """The action's exit code; 1 when it raises an error that one line says all about, which is printed."""
+def in_one_line(action: Callable[[], int | None]) -> Outcome:
+    """The action's exit code, 0 for None; 1 when it raises an error that one line says all about, which is printed."""
     try:
-        return Outcome(action())
+        return Outcome(action() or 0)
     except (SoliError, HydraException) as reason:
         message = str(reason)
     except BrokenPipeError:  # whoever read our output, such as `head`, has enough

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 INTERRUPTED = 130  # the exit code, as shells have it
 
@@ -38,6 +39,16 @@ def command(config_name: str, job: str, sweep: str | None = None) -> Callable[[]
             sys.exit(code)
 
     return run
+
+
+def script(main: Callable[[], int | None], interrupted: str = "Interrupted.") -> NoReturn:
+    """Runs the `main` of a script, and ends as a command does: what it returns is the exit code, and after Ctrl-C `interrupted` is said."""
+    try:
+        code = importlib.import_module("soli.configuration.console").in_one_line(main).code
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class Flickr8kDataset(PhotographDataset):
             split lists), or "auto", the first of these that is there.
         limit: only the first so many photographs of each split.
         reference_side: the longer side of the originals in pixels (500), if the photographs were shrunk before; else None.
+        partial: whether photographs whose file is missing are left out; otherwise they are a mistake.
 
     Raises:
         SoliError: a folder or file is missing or broken, and as PhotographDataset.
@@ -35,13 +36,14 @@ class Flickr8kDataset(PhotographDataset):
         annotations: Literal["auto", "karpathy", "token", "kaggle"] = "auto",
         limit: int | None = None,
         reference_side: int | None = None,
+        partial: bool = False,
     ) -> None:
         folder = find_root(root, "flickr8k")
         kind, source = _find_annotations(folder, annotations)
         notices: list[str] = []
         records = _read(folder, kind, source, notices)
         image_folders = [folder / image_folder for image_folder in FOLDERS["flickr8k"]]
-        super().__init__("flickr8k", source, records, image_folders, limit, reference_side, notices)
+        super().__init__("flickr8k", source, records, image_folders, limit, reference_side, notices, partial)
 
 
 def _find_annotations(root: Path, annotations: str) -> tuple[str, Path]:

@@ -33,6 +33,7 @@ class FolderDataset(PhotographDataset):
         val_fraction, test_fraction: the shares of the splits when the file has none; the rest is train.
         limit: only the first so many photographs of each split.
         reference_side: the longer side of the originals in pixels, if the photographs were shrunk before; else None.
+        partial: whether photographs whose file is missing are left out; otherwise they are a mistake.
 
     Raises:
         SoliError: a folder, file or column is missing, a line is broken, a split has another name, and as PhotographDataset.
@@ -46,6 +47,7 @@ class FolderDataset(PhotographDataset):
         test_fraction: float = 0.1,
         limit: int | None = None,
         reference_side: int | None = None,
+        partial: bool = False,
     ) -> None:
         if val_fraction < 0 or test_fraction < 0 or val_fraction + test_fraction >= 1:
             raise SoliError(
@@ -55,7 +57,7 @@ class FolderDataset(PhotographDataset):
         folder = find_root(root, "folder")
         source = find_file(folder, (annotations,) if annotations is not None else CAPTION_FILES, "caption file")
         records, notices = _gather(source, val_fraction, test_fraction)
-        super().__init__("folder", source, records, [folder / "images", folder], limit, reference_side, notices)
+        super().__init__("folder", source, records, [folder / "images", folder], limit, reference_side, notices, partial)
 
 
 def split_of(image: str, val_fraction: float, test_fraction: float) -> str:

@@ -29,6 +29,7 @@ class KarpathyDataset(PhotographDataset):
         restval: whether COCO's 30,504 photographs of the split "restval" count as training photographs, as is usual.
         limit: only the first so many photographs of each split.
         reference_side: the longer side of the originals in pixels, if the photographs were shrunk before; else None.
+        partial: whether photographs whose file is missing are left out; otherwise they are a mistake.
 
     Raises:
         SoliError: a folder or file is missing, the JSON file is broken, and as PhotographDataset.
@@ -42,6 +43,7 @@ class KarpathyDataset(PhotographDataset):
         restval: bool = True,
         limit: int | None = None,
         reference_side: int | None = None,
+        partial: bool = False,
     ) -> None:
         folder = find_root(root, name)
         names = (annotations,) if annotations is not None else (f"dataset_{name}.json", f"annotations/dataset_{name}.json")
@@ -49,7 +51,7 @@ class KarpathyDataset(PhotographDataset):
         notices: list[str] = []
         records = read_karpathy(source, notices, restval)
         image_folders = [folder / image_folder for image_folder in FOLDERS.get(name, ("images", "."))]
-        super().__init__(name, source, records, image_folders, limit, reference_side, notices)
+        super().__init__(name, source, records, image_folders, limit, reference_side, notices, partial)
 
 
 def read_karpathy(path: Path, notices: list[str], restval: bool = True) -> list[Record]:

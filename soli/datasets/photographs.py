@@ -26,6 +26,7 @@ class PhotographDataset:
         limit: only the first so many photographs of each split.
         reference_side: the longer side of the originals in pixels, if the photographs were shrunk before; else None.
         notices: sentences from the reader about what it left out.
+        partial: whether names without a file are left out; `absent` has them.
 
     Raises:
         SoliError: no image folder, names without a file, names outside of the folder, repetitions, or nothing left.
@@ -40,18 +41,22 @@ class PhotographDataset:
         limit: int | None = None,
         reference_side: int | None = None,
         notices: Sequence[str] = (),
+        partial: bool = False,
     ) -> None:
         for key, number in (("limit", limit), ("reference_side", reference_side)):
             if number is not None and number < 1:
                 raise SoliError(f"dataset.{key} is {number}: give a number from 1 on, or null.")
         self.name, self.source, self.reference_side = name, source, reference_side
         self.notices = list(notices)
+        self.absent: list[str] = []
         records = clean(records, source, self.notices)
+        if partial:
+            records = self._present(records, image_folders)
         by_split = {split: [record for record in records if record.split == split][:limit] for split in SPLITS}
         used = [record.image for members in by_split.values() for record in members]
         if not used:
             raise SoliError(f"{source} has no photograph in any of the splits {', '.join(SPLITS)}.")
-        self.image_folder = _find_image_folder(image_folders, used[0])
+        self.image_folder = _find_image_folder(image_folders, used[:1])
         _check_files(self.image_folder, used, source)
         self.notices += _unused(self.image_folder, [record.image for record in records if record.split is None], source)
         self._examples = {
@@ -59,6 +64,22 @@ class PhotographDataset:
             for split, members in by_split.items()
             if members
         }
+
+    def _present(self, records: Sequence[Record], image_folders: Sequence[Path]) -> list[Record]:
+        """The records whose photograph is there, and those in no split."""
+        used = [record.image for record in records if record.split is not None]
+        folder = _find_image_folder(image_folders, used)
+        self.absent = _without_file(folder, used)
+        if not self.absent:
+            return list(records)
+        if len(self.absent) == len(used):
+            raise SoliError(f"{folder} has none of the {counted(len(used), 'photograph')} that {self.source} names: add the files.")
+        self.notices.append(
+            f"{counted(len(self.absent), 'photograph')} of {self.source.name} without a file left out (dataset.partial); the first: "
+            f"{self.absent[0]}."
+        )
+        absent = set(self.absent)
+        return [record for record in records if record.split is None or record.image not in absent]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -86,12 +107,13 @@ class PhotographDataset:
             raise SoliError(f"The photograph {example.path} cannot be read: {told(error).lower()}.") from error
 
 
-def _find_image_folder(candidates: Sequence[Path], image: str) -> Path:
+def _find_image_folder(candidates: Sequence[Path], images: Sequence[str]) -> Path:
+    """The first that has one of the photographs."""
     existing = [folder for folder in candidates if folder.is_dir()]
     if not existing:
         root = candidates[0].parent
         raise SoliError(f"{root} has no folder of photographs: looked for {', '.join(str(path) for path in candidates)}; {contents(root)}.")
-    return next((folder for folder in existing if (folder / image).is_file()), existing[0])
+    return next((folder for folder in existing if len(_without_file(folder, images)) < len(images)), existing[0])
 
 
 def _check_files(folder: Path, images: Sequence[str], source: Path) -> None:
@@ -99,7 +121,7 @@ def _check_files(folder: Path, images: Sequence[str], source: Path) -> None:
     if missing:
         raise SoliError(
             f"{source} names {counted(len(missing), 'photograph')} (of {len(images):,}) without a file in {folder}; "
-            f"the first: {missing[0]}. Add the files, or take the names out."
+            f"the first: {missing[0]}. Add the files, or go on without these photographs: dataset.partial=true."
         )
 
 

@@ -39,12 +39,13 @@ def items_of(loader: DataLoader, number: int) -> Iterator[Any]:
 
 
 def follow_parent(_worker: int) -> None:
-    """What a worker does first: a signal to the whole group of processes (Ctrl-C, a cluster's SIGTERM) is the trainer's to answer, which
-    still needs its batches to end well; and when the trainer is gone, so is the worker, whatever started it (PyTorch looks at the parent's
-    number every five seconds, and that of a fork server stays).
+    """What a worker does first: a signal to the whole group of processes (Ctrl-C, a cluster's SIGTERM, a closed terminal) is the trainer's
+    to answer, which still needs its batches to end well; and when the trainer is gone, so is the worker, whatever started it (PyTorch looks
+    at the parent's number every five seconds, and that of a fork server stays).
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -46,8 +46,8 @@ def announce(
     unknown = _share_unknown(dataset, model)
     if unknown > 0.05:
         print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
-    for name, found in leaks.items():
-        print(f"  leak check, {name.replace('_', ' ')}: {found['count'] if isinstance(found, dict) else found}")
+    counts = {name.replace("_", " "): found["count"] if isinstance(found, dict) else found for name, found in leaks.items()}
+    print(f"  leak check: {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
     for part in (model.decoder, getattr(model.matcher, "text_encoder", None)):
         if getattr(part, "glove_coverage", None) is not None:
             print(f"GloVe has {part.glove_coverage:.1%} of the words of the {type(part).__name__}")

@@ -17,9 +17,9 @@ from soli.configuration.jobs import SWEEP, Job, Outcome, is_group
 from soli.evaluation.tables import text_table
 from soli.interfaces import SoliError
 from soli.jobs.next_steps import say_next
+from soli.jobs.recipe import check_decoder_learns, phases_of, selecting_metric
 from soli.jobs.resuming import begun_settings, is_begun
-from soli.jobs.run_folders import run_folder
-from soli.jobs.train import check_learns, phases_of, selecting_metric
+from soli.jobs.run_folder import run_folder
 from soli.json_text import parse_json
 from soli.printing import printable
 from soli.runs import read_config
@@ -53,7 +53,7 @@ def before(jobs: Sequence[Job]) -> None:
                 if is_begun(folder, config):
                     begun_settings(folder, config)
                 settings = OmegaConf.to_container(config, resolve=True)
-                check_learns(settings, phases_of(settings))
+                check_decoder_learns(settings, phases_of(settings))
             except SoliError as reason:
                 raise SoliError(f"Of job {job.number + 1} ({job.title}): {reason} No job was begun.") from reason
     for folder, of_folder in titles.items():

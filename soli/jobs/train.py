@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from soli.configuration import build, find_target
+from soli.configuration import build
 from soli.configuration.command_text import setting
 from soli.configuration.jobs import job_number
 from soli.datasets import CaptionedImages, data_fingerprint, find_leaks
-from soli.degradations import Degradation, parse
 from soli.feature_cache import make_folder
-from soli.interfaces import SoliError
+from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
 from soli.jobs.next_steps import say_next
+from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
 from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
-from soli.jobs.run_folders import run_folder
+from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
-from soli.jobs.starting import check_replaced, completed, load_start, starts_trained, starts_with_captions
+from soli.jobs.starting import check_replaced, completed, load_start, starts_trained
 from soli.jobs.validating import validation
 from soli.model import Captioner
-from soli.runs import (
-    build_captioner,
-    build_dataset,
-    build_tokenizer,
-    check_new,
-    load_tokenizer,
-    pick_device,
-    runtime_settings,
-    write_run,
-)
+from soli.runs import build_captioner, build_dataset, build_tokenizer, load_tokenizer, pick_device, write_run
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.endings import interruptible
-from soli.training.leftovers import check_last, remove_unfinished
 from soli.training.lock import RunLock
 from soli.training.loop import train
-from soli.training.matching import Matching, keys_of_matching
 from soli.training.preparing import check_steps, prepare_negatives
-from soli.training.processes import local_device, start
-from soli.training.schedule import (
-    check_embedding_trains,
-    check_phases,
-    check_weights,
-    has,
-    parameter_groups,
-    phase_settings,
-    trained_parts,
-    with_epochs,
-)
-from soli.training.settings import (
-    FeatureSettings,
-    LoaderSettings,
-    LoggingSettings,
-    MatchingSettings,
-    OptimizerChanges,
-    OptimizerSettings,
-    Phase,
-    Recipe,
-    SiameseSettings,
-    SpectralSettings,
-    ValidationSettings,
-)
+from soli.training.processes import as_one, local_device, start
+from soli.training.schedule import trained_parts
+from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
 
 
@@ -83,55 +49,46 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     if goes_on:
         settings = begun_settings(folder, config)
     else:
-        settings = resumed_settings(folder, config) if resume else OmegaConf.to_container(config, resolve=True)
+        settings = resumed_settings(folder, config) if resume else _new_settings(config)
     if resume and has_ended(folder, settings, goes_on):
         if is_alone:
             say_next("evaluate", setting("run", folder))
         return
-    if not resume:
-        check_replaced(settings)
-        settings = completed(settings)
-    recipe = _recipe(settings)
-    check_learns(settings, recipe.phases)
+    recipe = make_recipe(settings)
+    check_decoder_learns(settings, recipe.phases)
     device = local_device(pick_device(recipe.runtime.device))
     accelerator = start(device, recipe.runtime.precision)
     accelerator.wait_for_everyone()  # all have seen whether there is a run, before the first process makes one
     is_main = accelerator.is_main_process
-    if not resume and is_main:
-        check_new(folder)
-    if resume and is_main:
-        take_over(folder, lock)
+    with as_one(accelerator):
+        if is_main:
+            take_over(folder, lock) if resume else check_run_dir(folder, recipe.features.cache)
     saved = resume and (folder / LAST).exists()
 
     dataset = build_dataset(settings)
-    check_splits(dataset, _conditions(settings, recipe, dataset.reference_side))
-    captions = (caption for example in dataset.examples("train") for caption in example.captions)
-    tokenizer = load_tokenizer(folder) if resume else build_tokenizer(settings, captions)
-    torch.manual_seed(recipe.seed)  # the starting weights
-    model = build_captioner(settings, tokenizer, new=not saved and settings["init_from"] is None)
-    if not saved:
-        load_start(model, settings)
-    siamese = Siamese(build(settings["contrastive"]), build(settings["negatives"]))
-    matching = _matching(settings, recipe)
-    data = CaptionedImages(dataset, "train", tokenizer, recipe.loader.max_tokens)
-    _check_recipe(settings, recipe, model)
+    check_splits(dataset, seen_conditions(settings, recipe, dataset.reference_side))
+    model = _captioner(settings, dataset, folder if resume else None, saved)
+    siamese, matching = Siamese(build(settings["contrastive"]), build(settings["negatives"])), make_matching(settings, recipe)
+    data = CaptionedImages(dataset, "train", model.tokenizer, recipe.loader.max_tokens)
+    check_recipe(settings, recipe, model)
     check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     prepare_negatives(recipe, data, siamese, matching)
     validate = validation(model, dataset, settings, recipe)
     if recipe.features.cache is not None:
         make_folder(Path(recipe.features.cache))
-    if is_main:
-        described = data_fingerprint(dataset)
-        if resume or settings["init_from"] is not None:
-            say_of_data(folder if resume else settings["init_from"], described)
-    if not resume and is_main:  # all that can be refused has been looked at: a folder that is begun is a run
-        leaks = find_leaks(dataset)
-        lock.take(folder)
-        write_run(folder, settings, tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
-        announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
-    if is_main:
-        done = read_progress(folder / LAST).step if saved else 0
-        announce_steps(recipe, len(data), folder, device, accelerator.num_processes, done)
+
+    with as_one(accelerator):  # all that can be refused has been looked at: a folder that is begun is a run
+        if is_main:
+            described = data_fingerprint(dataset)
+            if resume or settings["init_from"] is not None:
+                say_of_data(folder if resume else settings["init_from"], described)
+            if not resume:
+                leaks = find_leaks(dataset)
+                lock.take(folder)
+                write_run(folder, settings, model.tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
+                announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
+            done = read_progress(folder / LAST).step if saved else 0
+            announce_steps(recipe, len(data), folder, device, accelerator.num_processes, done)
     with interruptible(folder):
         model.to(device).to(memory_format=torch.channels_last)
         progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
@@ -142,112 +99,24 @@ def _main(config: DictConfig, lock: RunLock) -> None:
             say_next("evaluate", setting("run", folder), *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
 
 
-def take_over(folder: Path, lock: RunLock) -> None:
-    """Locks a run that is resumed, and sees to what a killed training has left. Raises SoliError where that is not enough to go on."""
-    lock.take(folder)
-    check_last(folder)
-    remove_unfinished(folder)
-    if not (folder / LAST).exists():
-        print(f"No checkpoint was saved in {folder} yet: training begins at its start.")
+def _new_settings(config: DictConfig) -> dict[str, Any]:
+    """The whole config of a new run."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    check_replaced(settings)
+    return completed(settings)
+
+
+def _captioner(settings: Any, dataset: CaptionDataset, resumed: Path | None, saved: bool) -> Captioner:
+    """The captioner with its first weights, if none were `saved`; with the words of the run that is resumed, if one is."""
+    captions = (caption for example in dataset.examples("train") for caption in example.captions)
+    tokenizer = load_tokenizer(resumed) if resumed is not None else build_tokenizer(settings, captions)
+    torch.manual_seed(settings["seed"])
+    model = build_captioner(settings, tokenizer, new=not saved and settings["init_from"] is None)
+    if not saved:
+        load_start(model, settings)
+    return model
 
 
 def _sees_at_random(settings: Any, recipe: Recipe) -> bool:
     """Whether the encoder starts from random weights, and no phase trains it."""
     return not (starts_trained(settings) or settings["encoder"].get("weights") or "encoder" in trained_parts(recipe.phases))
-
-
-def _recipe(settings: Any) -> Recipe:
-    """The plain settings that the loop takes."""
-    phases = phases_of(settings)
-    return Recipe(
-        phases=phases,
-        epochs=settings["epochs"],
-        seed=settings["seed"],
-        mode=settings["degradation"]["mode"],
-        siamese=SiameseSettings(**settings["siamese"]).resolve(starts_trained(settings) or bool(settings["encoder"].get("weights"))),
-        matching=MatchingSettings(**{key: settings["matching"][key] for key in ("siblings", "num_captions")}),
-        spectral=SpectralSettings(**settings["spectral"]),
-        features=FeatureSettings(**settings["features"]),
-        loader=LoaderSettings(**settings["loader"]),
-        optimizer=OptimizerSettings(**settings["optimizer"]),
-        validation=replace(ValidationSettings(**settings["validation"]), metric=selecting_metric(settings, phases)),
-        logging=LoggingSettings(**settings["logging"]),
-        runtime=runtime_settings(settings),
-    )
-
-
-def phases_of(settings: Any) -> dict[str, Phase]:
-    """The phases of a variant with all their epochs. Raises SoliError for impossible ones."""
-    attention_weight = find_target(settings["decoder"]["_target_"]).attention_weight
-    phases = {name: _phase(phase, attention_weight) for name, phase in settings["variant"]["phases"].items()}
-    for name, phase in phases.items():
-        check_weights(f"variant.phases.{name}.losses", phase.losses)
-    return with_epochs(phases, settings["epochs"])
-
-
-def selecting_metric(settings: Any, phases: Mapping[str, Phase]) -> str:
-    """The score that selects the best checkpoint: of captions, unless nothing but matching is learnt."""
-    if settings["validation"]["metric"] != "auto":
-        return settings["validation"]["metric"]
-    about_captions = ("caption", "attention", *(["contrastive"] if starts_with_captions(settings) else []))
-    return "CIDEr" if any(has(phase, *about_captions) for phase in phases.values()) else "rsum"
-
-
-def check_learns(settings: Any, phases: Mapping[str, Phase]) -> None:
-    """Raises SoliError for phases after which the decoder would know nothing."""
-    losses = {loss for phase in phases.values() for loss in phase.losses if has(phase, loss)}
-    if not starts_with_captions(settings) and losses and losses <= {"contrastive", "spectral"}:
-        raise SoliError(
-            "No phase has a caption loss: the decoder would know nothing. "
-            "Start from a trained captioner with init_from=<run> or model.pretrained=<folder>."
-        )
-    if settings["decoder"].get("train", "all") != "all" and settings["decoder"]["weights"] is None and not starts_trained(settings):
-        raise SoliError(
-            f"decoder.train={settings['decoder']['train']} leaves the rest of the decoder as it is, which would be random: "
-            "give decoder.weights, model.pretrained or init_from."
-        )
-
-
-def _matching(settings: Any, recipe: Recipe) -> Matching:
-    """The matching term. Raises SoliError for impossible values, by the keys that they have there."""
-    with keys_of_matching():
-        return Matching(build(settings["matching"]["loss"]), build(settings["matching"]["negatives"]), recipe.matching)
-
-
-def _phase(phase: Mapping[str, Any], attention_weight: float) -> Phase:
-    """The phase; an attention loss without a weight gets the decoder's own."""
-    losses = {loss: attention_weight if loss == "attention" and weight is None else weight for loss, weight in phase["losses"].items()}
-    return Phase(**{**phase, "losses": losses, "optimizer": OptimizerChanges(**(phase.get("optimizer") or {}))})
-
-
-def _conditions(settings: Any, recipe: Recipe, reference_side: int | None) -> dict[str, list[Degradation]]:
-    """Under which conditions each split will be seen. Raises SoliError for those that do not parse, and for none in evaluation."""
-    names = {
-        "train": [name for phase in recipe.phases.values() for view in phase.views.values() for name in view],
-        "val": recipe.validation.conditions,
-        "test": settings["degradation"]["conditions"],
-    }
-    if not names["test"]:
-        raise SoliError("degradation.conditions is empty, and evaluation looks at these: name at least one, for example [original].")
-    return {split: [parse(name, recipe.mode, reference_side) for name in dict.fromkeys(of_split)] for split, of_split in names.items()}
-
-
-def _check_recipe(settings: Any, recipe: Recipe, model: Captioner) -> None:
-    """Raises SoliError for phases that cannot be trained."""
-    check_phases(recipe.phases, model, recipe.optimizer.factors)
-    places = getattr(model.decoder, "max_positions", None)
-    for key in ("loader", "generation"):
-        if places is not None and settings[key]["max_tokens"] > places:
-            raise SoliError(
-                f"{key}.max_tokens={settings[key]['max_tokens']} is more than decoder.architecture.n_positions={places}: lower it."
-            )
-    longest = getattr(getattr(model.matcher, "text_encoder", None), "max_tokens", None)
-    if longest is not None and recipe.loader.max_tokens > longest:
-        raise SoliError(f"loader.max_tokens={recipe.loader.max_tokens} is more than text_encoder.max_tokens={longest}: lower it.")
-    for name, phase in recipe.phases.items():
-        try:
-            optimizer = phase_settings(recipe.optimizer, phase)
-        except SoliError as reason:
-            raise SoliError(f"variant.phases.{name}.{reason}") from reason
-        parameter_groups(model, phase, optimizer)
-        check_embedding_trains(model, phase)

@@ -12,14 +12,12 @@ A checkpoint is one file, replaced in one step: a failed or killed save leaves t
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import math
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,108 +26,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from soli.datasets import CaptionedImages
 from soli.disks import remedy, told
 from soli.hub import first_line
 from soli.interfaces import SoliError
 from soli.json_text import parse_json
-from soli.model import Captioner
-from soli.printing import short
+from soli.training.agreement import check_settings
 from soli.training.damage import belonging, check_progress, check_shapes, checksum
 from soli.training.endings import advice
-from soli.training.matching import Matching
-from soli.training.settings import Recipe
+from soli.training.progress import Progress
 from soli.training.sharding import placed, whole
-from soli.training.siamese import Siamese
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 STATE = "state"  # the one entry of a checkpoint's metadata: safetensors writes several in an order of its own, another every time
 Found = TypeVar("Found")
-
-
-@dataclass
-class Progress:
-    """How far a run has come: `batch` steps of `epoch` epochs of phase number `phase` are done, `step` steps in all.
-
-    `best_score` is the phase's. `distance_at_start` is how far the embeddings of different photographs lay apart when it began, and
-    `compared_at_start` the same in the distance that the contrastive loss computes. `sums` adds up the figures of the epoch's steps,
-    `skipped` counts those that fp16's loss scale left out, and `scaler` is its state. `num_logged` lines of the log are older than this.
-    """
-
-    phase: int = 0
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best_score: float | None = None
-    validations_without_gain: int = 0
-    distance_at_start: float | None = None
-    compared_at_start: float | None = None
-    sums: dict[str, float] = field(default_factory=dict)
-    skipped: int = 0
-    scaler: dict[str, float] = field(default_factory=dict)
-    finished: bool = False
-    num_logged: int | None = None
-
-    def count_step(self) -> None:
-        """One step further."""
-        self.step, self.batch = self.step + 1, self.batch + 1
-
-    def add_figures(self, figures: Mapping[str, float]) -> None:
-        """Those of one step; if one is not finite (a step that the loss scale leaves out) they do not count in the means."""
-        if all(map(math.isfinite, figures.values())):
-            self.sums = {name: self.sums.get(name, 0.0) + value for name, value in figures.items()}
-        else:
-            self.skipped += 1
-
-    def means(self) -> dict[str, float]:
-        """The figures of the epoch, averaged over its steps, and how many of these were left out, if any."""
-        means = {name: value / (self.batch - self.skipped) for name, value in self.sums.items()}
-        return {**means, "skipped_steps": self.skipped} if self.skipped else means
-
-    def end_epoch(self) -> None:
-        """On to the next epoch of the phase."""
-        self.epoch, self.batch, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
-
-    def end_phase(self, num_phases: int) -> None:
-        """On to the next phase, if there is one; each has a best score of its own."""
-        self.end_epoch()
-        self.phase, self.epoch = self.phase + 1, 0
-        self.finished = self.phase == num_phases
-        if not self.finished:
-            self.best_score, self.validations_without_gain = None, 0
-            self.distance_at_start = self.compared_at_start = None
-
-
-def settings_of(
-    recipe: Recipe,
-    data: CaptionedImages,
-    model: Captioner,
-    siamese: Siamese | None,
-    matching: Matching | None = None,
-) -> dict[str, Any]:
-    """What a resumed run must share with the one that was stopped, by dotted key: the recipe (not where and how fast), the captions."""
-    used = {loss for phase in recipe.phases.values() for loss, weight in phase.losses.items() if weight}
-    unused = {"runtime", "logging"} | {"matching", "spectral"} - used
-    sections = {name: value for name, value in asdict(recipe).items() if name not in unused}
-    parts = {"embedding": model.projector} | ({"contrastive": siamese.loss, "negatives": siamese.negatives} if siamese else {})
-    if matching is not None and "matching" in used:
-        parts |= {"matching.loss": matching.loss, "matching.negatives": matching.negatives}
-    sections["features"] = recipe.features.dtype if recipe.features.cache else None  # where they are does not matter
-    for section, part in parts.items():
-        plain = {
-            name: value for name, value in vars(part).items() if isinstance(value, (bool, int, float, str, tuple, list)) and name[0] != "_"
-        }
-        sections[section] = {"kind": type(part).__name__, **{name: value for name, value in plain.items() if name != "training"}}
-    captions = json.dumps([[example.image_id, example.captions] for example in data.examples])
-    return {**dict(_flat(sections)), "dataset": f"captions {hashlib.sha256(captions.encode()).hexdigest()[:16]}"}
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping) or not value:
-        yield prefix, value
-        return
-    for name, item in value.items():
-        yield from _flat(item, f"{prefix}.{name}" if prefix else name)
 
 
 def save_checkpoint(
@@ -194,7 +103,7 @@ def load_checkpoint(
     """
     tensors, progress, written = _read(path)
     if settings is not None:
-        _check_settings(path, written, json.loads(json.dumps(settings)))
+        check_settings(path, written, json.loads(json.dumps(settings)))
     _put(path, _under("model.", tensors), model)
     for name, thing in (companions or {}).items():
         if state := _under(f"{name}.", tensors):
@@ -232,17 +141,6 @@ def _put(path: Path, weights: dict[str, Tensor], model: nn.Module) -> None:
 
 def _under(prefix: str, tensors: Mapping[str, Found]) -> dict[str, Found]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _check_settings(path: Path, written: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
-    """Raises SoliError that names what differs between the settings of a checkpoint and those that it is to go on with."""
-    written = written or {}
-    absent = "absent"
-    differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
-    if differing:
-        shown = "; ".join(f"{short(key)} was {short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
-        more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
-        raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
 
 
 def read_progress(path: Path) -> Progress:

@@ -30,7 +30,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {  # of the values of a Progress, by t
 
 
 def check_progress(progress: Any) -> None:
-    """Raises ValueError for values of other types than a Progress (soli/training/checkpoint.py) has, and for numbers below 0."""
+    """Raises ValueError for values of other types than a Progress (soli/training/progress.py) has, and for numbers below 0."""
     for place in fields(progress):
         value = getattr(progress, place.name)
         if not KINDS[str(place.type)](value):

@@ -10,9 +10,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from soli.interfaces import BrokenWeights, SoliError
+from soli.printing import short
 
 COLLAPSED = 0.1  # of the distance between different photographs at the start
 MONOTONOUS = 0.5  # of the captions
+LONG_ENOUGH = 40  # characters of a caption, to know it by
 
 
 def stop_unless_finite(figures: Mapping[str, float], step: int, last: Path, scaled: bool = False) -> None:
@@ -62,4 +64,5 @@ def caption_warning(captions: Sequence[str]) -> str | None:
     caption, count = Counter(captions).most_common(1)[0]
     if len(captions) < 4 or count <= MONOTONOUS * len(captions):
         return None
-    return f"Warning: {count} of {len(captions)} captions are the same sentence: {caption!r}. The model hardly looks at the photographs."
+    sentence = short(caption, LONG_ENOUGH)
+    return f"Warning: {count} of {len(captions)} captions are the same sentence: {sentence!r}. The model hardly looks at the photographs."

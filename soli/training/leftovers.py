@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from soli.interfaces import SoliError
-from soli.training.checkpoint import BEST, LAST, Progress, read_progress
+from soli.training.checkpoint import BEST, LAST, read_progress
+from soli.training.progress import Progress
 
 UNFINISHED = ("last.partial", "best.partial", "metrics.jsonl.partial", "metrics.partial")  # not yet moved into place; the last of old
 

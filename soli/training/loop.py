@@ -1,39 +1,38 @@
-"""The training loop: one for all variants. A variant is data (soli/training/schedule.py); the step is written out in `_train_epoch`."""
+"""The training loop: one for all variants. A variant is data (soli/training/schedule.py); the step is in `_train_epoch` and `_backward`."""
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, nullcontext, redirect_stdout
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from soli.datasets import CaptionedImages, batches, epoch_order, unseen_batches
+from soli.datasets import Batch, CaptionedImages, batches, epoch_order, unseen_batches
 from soli.feature_cache import FeatureCache
-from soli.interfaces import SoliError
 from soli.losses import ContrastiveLoss
 from soli.losses.contrastive import mean_distance
-from soli.model import Captioner, evaluating
+from soli.model import Captioner
 from soli.printing import printable
 from soli.training import processes
-from soli.training.checkpoint import BEST, LAST, Progress, load_checkpoint, save_checkpoint, settings_of
+from soli.training.agreement import settings_of
+from soli.training.checkpoint import LAST, load_checkpoint
 from soli.training.endings import advice, resumable, told_of
 from soli.training.figures import Figures
 from soli.training.forecast import Forecast
-from soli.training.health import check_reached, stop_unless_finite
+from soli.training.health import check_reached
 from soli.training.interruption import StopRequest
 from soli.training.leftovers import forget_lost_best
 from soli.training.logging import MetricsLog
 from soli.training.matching import Matching
 from soli.training.parts import PhaseViews
 from soli.training.preparing import check_steps, prepare_negatives
+from soli.training.progress import Progress
+from soli.training.run import STOPPING, Run, Validate
 from soli.training.schedule import (
     check_phases,
     has,
@@ -50,8 +49,6 @@ from soli.training.sharding import average_gradients, divide, reunite, whole
 from soli.training.siamese import Anchor, Siamese
 from soli.training.step_losses import StepLosses
 
-Validate = Callable[[float | None], Mapping[str, float]]
-STOPPING = "stopping"  # among the figures: how many processes were asked to stop
 NUM_MEASURED = 128  # photographs whose mean distance from each other is an automatic margin
 
 
@@ -71,9 +68,9 @@ def train(
     `recipe.validation.metric` selects each phase's best checkpoint. `siamese` and `matching` are the contrastive and the matching term of
     the phases that have one. With `recipe.features.cache` what an encoder that does not train, or a frozen anchor, makes of photographs is
     kept on disk. With `resume` it goes on from `last.safetensors` (or begins, if none was saved yet), and on the CPU the end equals that of
-    an uninterrupted run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT and
-    SIGTERM save, then raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and for a loss
-    or gradient that is not finite (the last checkpoint stays).
+    an uninterrupted run bit for bit. Under torchrun all processes call it, and the first of them validates, logs and saves. SIGINT,
+    SIGTERM and SIGHUP save, then raise KeyboardInterrupt. Raises SoliError for impossible phases, for a checkpoint of other settings, and
+    for a loss or gradient that is not finite (the last checkpoint stays).
     """
     check_phases(recipe.phases, model, recipe.optimizer.factors)
     recipe = replace(recipe, phases=with_epochs(recipe.phases, recipe.epochs))
@@ -89,7 +86,7 @@ def train(
     log = MetricsLog(folder if accelerator.is_main_process else None, recipe.logging.tensorboard, *known)
     with log, StopRequest(advice(folder)) as stop, ExitStack() as streams:
         figures = Figures(lag=int(model.device.type == "cuda"))
-        run = _Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, streams, progress, figures)
+        run = Run(model, data, recipe, folder, accelerator, siamese, matching, settings, log, stop, streams, progress, figures)
         first = progress.phase
         for number, (name, phase) in list(enumerate(recipe.phases.items()))[first:]:
             if not _train_phase(run, name, phase, validate, resumed=saved and number == first):
@@ -97,75 +94,7 @@ def train(
     return progress
 
 
-@dataclass
-class _Run:
-    """What all steps of a training share; and what else a checkpoint holds of the present phase."""
-
-    model: Captioner
-    data: CaptionedImages
-    recipe: Recipe
-    folder: Path
-    accelerator: Accelerator
-    siamese: Siamese | None
-    matching: Matching | None
-    settings: Mapping[str, object]
-    log: MetricsLog
-    stop: StopRequest
-    streams: ExitStack  # of photographs; at the latest the end of the training closes them
-    progress: Progress
-    figures: Figures
-    latest: dict[str, float] = field(default_factory=dict)  # figures that were read
-    any_stops: bool = False  # as they said: whether any process was asked to stop
-    optimizer: torch.optim.Optimizer | None = None
-    anchor: Anchor | None = None
-    forecast: Forecast | None = None
-    is_divided: bool = False  # the encoder, among the processes
-
-    @property
-    def is_over(self) -> bool:
-        return self.recipe.runtime.max_steps is not None and self.progress.step >= self.recipe.runtime.max_steps
-
-    def read_figures(self, everything: bool = False) -> None:
-        """Reads the figures that are due, or all. Raises SoliError for one that is not finite."""
-        for step, read in self.figures.due(everything):
-            self.any_stops = read.pop(STOPPING, 0) > 0
-            stop_unless_finite(read, step, self.folder / LAST, scaled=self.accelerator.scaler is not None)
-            self.latest = read
-            self.progress.add_figures(read)
-
-    def save(self) -> None:
-        """Writes the checkpoint to resume from; all processes wait for it."""
-        self.read_figures(everything=True)
-        scaler = self.accelerator.scaler
-        self.progress.scaler = scaler.state_dict() if scaler is not None else {}
-        self.progress.num_logged = self.log.keep()
-        if self.takes_part:
-            is_main = self.accelerator.is_main_process
-            save_checkpoint(self.folder / LAST, self.model, self.progress, self.optimizer, self.companions, self.settings, is_main)
-        self.accelerator.wait_for_everyone()
-
-    @property
-    def takes_part(self) -> bool:
-        """Whether this process has to do with validating and saving: the first one, and all that have a share of the encoder."""
-        return self.accelerator.is_main_process or self.is_divided
-
-    @property
-    def companions(self) -> dict[str, Any]:
-        """What else remembers something from step to step."""
-        terms = {"siamese": self.siamese, "matching": self.matching}
-        negatives = {f"{name}_negatives": term.negatives for name, term in terms.items() if hasattr(term and term.negatives, "state_dict")}
-        return negatives if self.anchor is None else {**negatives, "anchor": self.anchor}
-
-    def stop_is_requested(self) -> bool:
-        """Whether any process was asked to stop, and all know of it."""
-        return self.any_stops if self.accelerator.num_processes > 1 else self.stop.requested is not None
-
-    def say(self, sentence: str) -> None:
-        if self.accelerator.is_main_process:
-            tqdm.write(printable(sentence))
-
-
-def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed: bool) -> bool:
+def _train_phase(run: Run, name: str, phase: Phase, validate: Validate, resumed: bool) -> bool:
     """Trains a phase to its end, or to runtime.max_steps: then the answer is False."""
     model, recipe, progress, accelerator = run.model, run.recipe, run.progress, run.accelerator
     settings = phase_settings(recipe.optimizer, phase)
@@ -191,7 +120,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     while progress.epoch < phase.epochs and not run.is_over:
         _train_epoch(run, name, phase, settings, trained, optimizer, views)
         if progress.epoch % recipe.validation.every_epochs == 0 or progress.epoch == phase.epochs or run.is_over:
-            _validate(run, name, validate)
+            run.validate(name, validate)
         if recipe.validation.patience is not None and progress.validations_without_gain >= recipe.validation.patience:
             run.say(f"{name}: no gain in {recipe.validation.patience} validations, the phase ends here.")
             progress.epoch = phase.epochs
@@ -210,7 +139,7 @@ def _train_phase(run: _Run, name: str, phase: Phase, validate: Validate, resumed
     return True
 
 
-def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
+def _phase_views(run: Run, phase: Phase) -> PhaseViews:
     """The views of a phase that begins or is resumed; with a cache the features that it needs are made now, as far as they are missing."""
     model, recipe, data = run.model, run.recipe, run.data
     trains = trains_encoder(model)
@@ -237,7 +166,7 @@ def _phase_views(run: _Run, phase: Phase) -> PhaseViews:
 
 
 def _train_epoch(
-    run: _Run,
+    run: Run,
     name: str,
     phase: Phase,
     settings: OptimizerSettings,
@@ -250,10 +179,7 @@ def _train_epoch(
     weights = {loss: weight for loss, weight in phase.losses.items() if weight > 0}
     steps = processes.steps_of(epoch_order(len(data), recipe.seed, progress.epoch), recipe.loader.batch_size)
     shares = [processes.Share.of(indices, accelerator, recipe.loader.accumulation) for indices in steps[progress.batch :]]
-    plan = [part for share in shares for part in share.parts]
-    pinned = model.device.type == "cuda"
-    stream = batches(data, plan, recipe.runtime.workers, pinned) if views.sees_photographs else unseen_batches(data, plan, views.cache.key)
-    stream = run.streams.enter_context(closing(told_of(stream, run.folder)))
+    stream = _stream(run, shares, views)
     first_step = progress.step - progress.epoch * len(steps) - progress.batch  # of the phase
     num_steps = phase.epochs * len(steps)
     bar = _bar(f"{name} {progress.epoch + 1}/{phase.epochs}", len(steps), progress.batch, accelerator.is_main_process)
@@ -265,26 +191,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         parts = [views.render(model, data, next(stream), recipe, progress.epoch) for _ in share.parts]
         losses = StepLosses(model, data, recipe, progress, accelerator, run.siamese, run.matching, run.anchor, views, share, parts)
-        totals: dict[str, Tensor] = {}
-        for number, part in enumerate(parts):
-            losses.seed(number)  # dropout is a function of the step
-            with nullcontext() if number == len(parts) - 1 else accelerator.no_sync(trained):
-                with accelerator.autocast():
-                    rows = views.span(views.captioned, part), views.span(views.matched, part)
-                    output = trained(
-                        part.inputs,
-                        part.read,
-                        captioned=rows[0],
-                        embed=views.embeds,
-                        attend="attention" in weights,
-                        sentences=part.sentences,
-                        matched=rows[1],
-                    )
-                terms = losses(output, number, weights)  # those of all parts and processes add up
-                loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
-                if loss.requires_grad:
-                    accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
-            totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
+        totals = _backward(run, trained, losses, weights)
         check_reached(model, name)
         if run.is_divided:
             average_gradients(accelerator, model)
@@ -330,36 +237,42 @@ def _train_epoch(
         progress.end_epoch()
 
 
-def _validate(run: _Run, name: str, validate: Validate) -> None:
-    """Scores the validation split, logs it and keeps the best weights. All modules leave in the mode in which they came."""
-    progress, metric = run.progress, run.recipe.validation.metric
-    if run.takes_part:
-        silence = nullcontext() if run.accelerator.is_main_process else redirect_stdout(io.StringIO())  # one process says it all
-        with evaluating(run.model), silence, resumable(run.folder):
-            scores = dict(validate(progress.distance_at_start))
-        run.log.write(progress.step, kind="validation", phase=name, epoch=progress.epoch, **scores)
-        run.say(
-            f"{name}, after epoch {progress.epoch}: "
-            + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if _is_headline(key, metric))
-        )
-    scores = processes.from_main(run.accelerator, scores if run.accelerator.is_main_process else None)
-    if metric not in scores:
-        raise SoliError(f"validation.metric={metric} is not among the scores of the validation: {', '.join(scores)}.")
-    if progress.best_score is None or scores[metric] > progress.best_score:
-        progress.best_score, progress.validations_without_gain = scores[metric], 0
-        progress.num_logged = run.log.num_lines
-        if run.takes_part:
-            save_checkpoint(run.folder / BEST, run.model, progress, writes=run.accelerator.is_main_process)
+def _stream(run: Run, shares: Sequence[processes.Share], views: PhaseViews) -> Iterator[Batch]:
+    """The photographs of all parts of these steps, or what is known of them without looking; closed with the training's other streams."""
+    plan = [part for share in shares for part in share.parts]
+    if views.sees_photographs:
+        stream = batches(run.data, plan, run.recipe.runtime.workers, run.model.device.type == "cuda")
     else:
-        progress.validations_without_gain += 1
+        stream = unseen_batches(run.data, plan, views.cache.key)
+    return run.streams.enter_context(closing(told_of(stream, run.folder)))
 
 
-def _is_headline(key: str, metric: str) -> bool:
-    """Whether a score is worth a place on the screen: the rest is in the log."""
-    return key.partition("/")[0] == metric or key in ("BLEU-4", "distinct", "distance_ratio", "i2t_R@1", "t2i_R@1")
+def _backward(run: Run, trained: nn.Module, losses: StepLosses, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """The gradients of a step, part by part; those of all parts and processes add up. Returns the losses, by term."""
+    accelerator, views = run.accelerator, losses.views
+    totals: dict[str, Tensor] = {}
+    for number, part in enumerate(losses.parts):
+        losses.seed(number)  # dropout is a function of the step
+        with nullcontext() if number == len(losses.parts) - 1 else accelerator.no_sync(trained):
+            with accelerator.autocast():
+                output = trained(
+                    part.inputs,
+                    part.read,
+                    captioned=views.span(views.captioned, part),
+                    embed=views.embeds,
+                    attend="attention" in weights,
+                    sentences=part.sentences,
+                    matched=views.span(views.matched, part),
+                )
+            terms = losses(output, number, weights)
+            loss = torch.stack([weights[term] * value for term, value in terms.items()]).sum()
+            if loss.requires_grad:
+                accelerator.backward(loss * accelerator.num_processes)  # DDP takes the mean over processes
+        totals = {term: totals.get(term, 0) + losses.reported(term, value) for term, value in terms.items()}
+    return totals
 
 
-def _measure(run: _Run, name: str) -> None:
+def _measure(run: Run, name: str) -> None:
     """How far different photographs lie apart for the encoder with which the phase begins: a margin may be relative to it."""
     progress, model, loss = run.progress, run.model, run.siamese.loss
     if progress.distance_at_start is None:
@@ -373,7 +286,7 @@ def _measure(run: _Run, name: str) -> None:
     run.say(f"{name}: different photographs lie {progress.compared_at_start:.4g} apart at the start{margin}")
 
 
-def _figures(run: _Run, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, Tensor]:
+def _figures(run: Run, totals: Mapping[str, Tensor], weights: Mapping[str, float], norm: Tensor) -> dict[str, Tensor]:
     """The losses of a whole step, the norm of its gradients, and of several processes how many were asked to stop."""
     values = torch.stack(list(totals.values()))
     if run.accelerator.num_processes > 1:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from soli.interfaces import SoliError
 from soli.training.settings import LoaderSettings
 
 Item = TypeVar("Item")
+PATIENCE = 1.0  # seconds in which the main process says why it ends: torchrun ends all others with the first that has failed
 
 
 def start(device: torch.device, precision: str = "fp32") -> Accelerator:
@@ -111,6 +114,19 @@ def gather_rows(accelerator: Accelerator, rows: Tensor, counts: Sequence[int]) -
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> Tensor:
     return accelerator.reduce(values, "sum") if accelerator.num_processes > 1 else values
+
+
+@contextmanager
+def as_one(accelerator: Accelerator) -> Iterator[None]:
+    """Around what the main process alone looks at or does: where that is refused, the other processes end too, without a word of theirs."""
+    try:
+        yield
+    except Exception:
+        from_main(accelerator, True)
+        raise
+    if from_main(accelerator, False):
+        time.sleep(PATIENCE)
+        raise SystemExit(1)
 
 
 def from_main(accelerator: Accelerator, value: Any) -> Any:

@@ -21,10 +21,10 @@ from soli.datasets import CaptionedImages, pad
 from soli.interfaces import Chosen
 from soli.losses import AttentionLoss, CaptionLoss, SpectralLoss
 from soli.model import Captioner, Output
-from soli.training.checkpoint import Progress
 from soli.training.matching import Entries, Matching
 from soli.training.parts import Part, PhaseViews, caption_numbers
 from soli.training.processes import Share, gather_rows
+from soli.training.progress import Progress
 from soli.training.settings import Recipe
 from soli.training.siamese import Anchor, Siamese
 from soli.training.views import randomness

@@ -101,7 +101,7 @@ CASES = [
     (f"{FOLDER}=file.txt", "dataset.root is 'file.txt', which is not a folder", "give the folder of folder"),
     (f"{FOLDER}=", "dataset.root= holds an empty text", "give text or null"),
     (f"{FOLDER}=empty", "empty has no caption file", "looked for captions.csv"),
-    (f"{FOLDER}=bare", "bare/captions.csv names 1 photograph", "Add the files, or take the names out"),
+    (f"{FOLDER}=bare", "bare/captions.csv names 1 photograph", "Add the files, or go on without"),
     (f"{FOLDER}=small dataset.annotations=other.csv", "small has no caption file", "looked for other.csv"),
     (f"{FOLDER}=small dataset.limit=0", "dataset.limit is 0", "from 1 on, or null"),
     (f"{FOLDER}=small dataset.reference_side=0", "dataset.reference_side is 0", "from 1 on, or null"),

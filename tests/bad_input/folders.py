@@ -19,6 +19,8 @@ CASES = [
     ("train run_dir=file.txt", "file.txt", "give another run_dir"),
     ("train run_dir=file.txt/run", "file.txt/run", "give another run_dir"),
     ("train run_dir=runs/small", "runs/small already holds a run", "resume=runs/small"),
+    ("train run_dir=pictures", "run_dir=pictures is no run folder, and not empty: it holds a.png", "for example run_dir=pictures/run"),
+    ("train run_dir=runs", "run_dir=runs is no run folder, and not empty", "for example run_dir=runs/run"),
     # a run that goes on
     ("train resume=", "resume= holds an empty text", "give text or null"),
     ("train resume=runs/small optimizer.lr=1", "optimizer.lr was 0.001, is 1", "Leave it out, or start a new run"),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soli.configuration import entry
+from soli.configuration import entry, script
+from soli.interfaces import SoliError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,3 +30,23 @@ def test_what_answers_ctrl_c_elsewhere_is_left_as_it_is(monkeypatch):
     with entry.ending_at_once():
         pass
     assert handlers == []
+
+
+def test_a_script_ends_as_a_command_does(capsys):
+    def fails(reason):
+        raise reason
+
+    ends = {
+        lambda: None: (0, ""),
+        lambda: 2: (2, ""),
+        lambda: fails(SoliError("a\x1b is missing.")): (1, "error: a\\x1b is missing.\n"),
+        lambda: fails(FileNotFoundError(2, "No such file", "b.txt")): (1, "error: b.txt: No such file. Check the path.\n"),
+        lambda: fails(KeyboardInterrupt): (130, "Stopped: go on.\n"),
+        lambda: sys.exit(3): (3, ""),
+    }
+    for main, expected in ends.items():
+        with pytest.raises(SystemExit) as ended:
+            script(main, "Stopped: go on.")
+        assert (ended.value.code, capsys.readouterr().err) == expected
+    with pytest.raises(LookupError):
+        script(lambda: fails(LookupError("a bug")))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from soli.configuration import compose
 from soli.configuration.folder import config_folder
 from soli.configuration.jobs import job_number
-from soli.jobs.run_folders import run_folder
+from soli.jobs.run_folder import run_folder
 from tests.configuration.test_console import Console, console  # noqa: F401 - a fixture
 
 

@@ -46,6 +46,25 @@ def test_coco_without_restval(make_root) -> None:
     assert dataset.notices == ["1 photograph of dataset_coco.json in no split left out."]
 
 
+@pytest.mark.parametrize("image_folder", [".", "images"])
+def test_a_part_of_the_photographs(make_root, image_folder: str) -> None:
+    """The first photograph of all is missing, so that the folder is found by another; a limit counts those that are there."""
+    more = [*COCO, entry("4.jpg", "restval", "five", filepath="val2014")]
+    root = make_root([*COCO_NAMES[1:], "val2014/4.jpg"], {"dataset_coco.json": json.dumps({"images": more})}, image_folder)
+    with pytest.raises(SoliError, match=r"names 1 photograph \(of 5\) without a file.*train2014/1\.jpg\. Add the files, or .*partial=true"):
+        KarpathyDataset("coco", str(root))
+    dataset = KarpathyDataset("coco", str(root), limit=1, partial=True)
+    found = {split: [example.image_id for example in dataset.examples(split)] for split in dataset.splits}
+    assert found == {"train": ["val2014/2.jpg"], "val": ["val2014/1.jpg"], "test": ["val2014/3.jpg"]}
+    assert dataset.absent == ["train2014/1.jpg"]
+    left_out = "1 photograph of dataset_coco.json without a file left out (dataset.partial); the first: train2014/1.jpg."
+    assert dataset.notices[-1] == left_out
+    for name in [*COCO_NAMES[1:], "val2014/4.jpg"]:
+        (root / image_folder / name).unlink()
+    with pytest.raises(SoliError, match="has none of the 5 photographs that .*dataset_coco.json names: add the files"):
+        KarpathyDataset("coco", str(root), partial=True)
+
+
 @pytest.mark.parametrize("image_folder", ["images", "flickr30k-images"])
 def test_flickr30k(make_root, image_folder: str) -> None:
     images = [entry("1.jpg", "train", "one", "uno"), entry("2.jpg", "val", "two"), entry("3.jpg", "test", "three")]

@@ -78,7 +78,7 @@ def test_a_signal_to_all_processes_leaves_the_workers_at_work():
     stream = batches(data(), PLAN, workers=1)
     first = next(stream)
     for worker in multiprocessing.active_children():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(worker.pid, number)
     assert [batch.indices for batch in (first, *stream)] == PLAN
 

@@ -15,7 +15,7 @@ from soli.decoders import AttentionLSTM
 from soli.embedding import Embedding
 from soli.encoders import TinyEncoder
 from soli.interfaces import Example
-from soli.jobs.train import _phase
+from soli.jobs.recipe import make_phase
 from soli.losses import ContrastiveLoss, InfoNCELoss, TripletLoss
 from soli.matching import Matcher
 from soli.model import Captioner
@@ -100,7 +100,7 @@ def matching(name="vse_plus_plus", negatives=None, **settings):
 def variant_phases(name, epochs=2, conditions="[original,R0.5S1,R0.2S50,R1S1_GF500]"):
     """The phases of configs/variant/<name>.yaml, with fewer epochs."""
     phases = json.loads(_composed(f"variant={name}", f"degradation.conditions={conditions}"))["variant"]["phases"]
-    return {phase: replace(_phase(content, AttentionLSTM.attention_weight), epochs=epochs) for phase, content in phases.items()}
+    return {phase: replace(make_phase(content, AttentionLSTM.attention_weight), epochs=epochs) for phase, content in phases.items()}
 
 
 @cache

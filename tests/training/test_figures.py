@@ -139,14 +139,14 @@ def test_a_read_in_a_step_is_seen(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_step_waits_for_the_gpu(data, tmp_path, monkeypatch, variant):
     """CUDA's own check: every operation that waits is an error, but where figures are read once in a while."""
-    real = loop._Run.read_figures
+    real = loop.Run.read_figures
 
     def read_figures(run, everything=False):
         torch.cuda.set_sync_debug_mode("default")
         real(run, everything)
         torch.cuda.set_sync_debug_mode("error")
 
-    monkeypatch.setattr(loop._Run, "read_figures", read_figures)
+    monkeypatch.setattr(loop.Run, "read_figures", read_figures)
     torch.cuda.set_sync_debug_mode("default")
     try:
         model = make_model(data.tokenizer).cuda()

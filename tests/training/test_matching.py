@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from soli.byte_pairs import BytePairs
 from soli.datasets import CaptionedImages, epoch_order
 from soli.interfaces import SoliError
-from soli.jobs.train import _check_recipe
+from soli.jobs.recipe import check_recipe
 from soli.losses import TripletLoss
 from soli.negatives import Hardest, RandomPartner
 from soli.training.processes import steps_of
@@ -358,7 +358,7 @@ def test_a_phase_that_trains_nothing_that_matching_could_move_is_refused(data):
     both = phases(train={"decoder": 1.0}, losses={"caption": 1.0, "matching": 1.0})
     settings = {"degradation": {"conditions": []}, "loader": {"max_tokens": 40}, "generation": {"max_tokens": 30}}
     with pytest.raises(SoliError, match=r"matching loss, but trains neither the encoder nor a matcher"):
-        _check_recipe(settings, make_recipe(both), model)
+        check_recipe(settings, make_recipe(both), model)
 
 
 def test_memories_that_the_data_cannot_fill_are_refused(data, tmp_path):

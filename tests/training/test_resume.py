@@ -175,7 +175,7 @@ def test_a_run_killed_between_the_lines_of_its_checkpoints_step_and_the_next_sav
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patches:
-        patches.setattr(loop._Run, "save", killed)
+        patches.setattr(loop.Run, "save", killed)
         with pytest.raises(RuntimeError, match="killed"):
             run(make_recipe("baseline"), tmp_path / "run", make_model(data.tokenizer), data, resume=True)
     assert len(logged(tmp_path / "run", "validation")) == 1

@@ -45,6 +45,11 @@ def test_a_collapse_is_a_tenth_of_the_distance_at_the_start():
     assert caption_warning(["a", "a", "a"]) is None  # too few to tell
 
 
+def test_a_long_sentence_is_told_by_its_beginning():
+    told = caption_warning(["a " * 30] * 4)
+    assert "4 of 4 captions are the same sentence: 'a a a a a a a a a a a a a a a a a a a a ...'. The model" in told
+
+
 def test_a_scaled_step_may_have_an_infinite_gradient_norm_and_nothing_else(tmp_path):
     figures = {"loss": 1.0, "gradient_norm": float("inf")}
     stop_unless_finite(figures, 3, tmp_path / "last", scaled=True)
