@@ -74,8 +74,8 @@ class Sweep:
     def run(self, jobs_at_a_time: int) -> int:
         """The exit code: 1 where a job has failed. Raises KeyboardInterrupt, after it was told what is done."""
         names_launcher = any(override.lstrip("+").startswith("hydra/launcher=") for override in self.overrides)
-        is_basic = self.config.hydra.launcher._target_ == BasicLauncherConf._target_
-        if jobs_at_a_time > 1 and (names_launcher or not is_basic):
+        launches = names_launcher or self.config.hydra.launcher._target_ != BasicLauncherConf._target_
+        if jobs_at_a_time > 1 and launches:
             raise SoliError(
                 f"--jobs {jobs_at_a_time} and hydra/launcher={self.launcher} are two ways to start jobs: leave one of them out."
             )
@@ -85,9 +85,10 @@ class Sweep:
                 check_resolved(config, self.name)
         if self.told is not None:
             self.told.before(jobs)
-        with _notes(self.overrides, kept=names_launcher or not is_basic or jobs_at_a_time > 1) as folder:
+        elsewhere = launches or jobs_at_a_time > 1  # where nobody sees what jobs print
+        with _notes(self.overrides, kept=elsewhere) as folder:
             try:
-                if names_launcher or not is_basic or not jobs:
+                if launches or not jobs:
                     self._launch(folder)
                 elif jobs_at_a_time > 1:
                     self._run_side_by_side(jobs, jobs_at_a_time, folder)
@@ -99,7 +100,7 @@ class Sweep:
                 how = f"{reason}, or with all jobs by" if str(reason) else "Interrupted: go on with"
                 raise KeyboardInterrupt(f"{how} the same command.") from reason
             finally:
-                self._conclude(jobs)
+                self._conclude(jobs, says_failures=elsewhere or len(jobs) != 1)
         return max((outcome.code for outcome in self.outcomes.values()), default=0)
 
     def _run_one_by_one(self, jobs: Sequence[Job], folder: str) -> None:
@@ -122,11 +123,11 @@ class Sweep:
         returned = [done.return_value for batch in batches or () for done in batch]
         self.outcomes.update(enumerate(returned))
 
-    def _conclude(self, jobs: Sequence[Job]) -> None:
+    def _conclude(self, jobs: Sequence[Job], says_failures: bool) -> None:
         """Says which jobs have failed and why, and what the command has to say of all of them."""
         failed = {number: outcome for number, outcome in self.outcomes.items() if outcome.code}
         sys.stdout.flush()
-        if len(self.outcomes) > 1:
+        if says_failures:
             titles = {job.number: f" ({job.title})" for job in jobs}
             for number, outcome in failed.items():
                 how = "was stopped" if outcome.code == INTERRUPTED else "failed"
