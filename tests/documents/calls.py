@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from omegaconf import OmegaConf
+
+from soli.configuration.folder import config_folder
+
 # What a user is to put in, or has elsewhere; each is a file or folder of tests/documents/files.py, or a run. Longer ones come first.
 PLACEHOLDERS = {
     "encoder.weights=<folder of the ViT-Tiny>": "encoder.weights=vit-tiny",
@@ -41,6 +45,21 @@ class Call:
     def overrides(self) -> list[str]:
         return [argument for argument in self.arguments if "=" in argument and not argument.startswith("-")]
 
+    @property
+    def makes_several(self) -> bool:
+        """Whether it makes several jobs."""
+        return "--multirun" in self.arguments or any(override.startswith("sweep=") for override in self.overrides)
+
+    @property
+    def here(self) -> list[str]:
+        """The arguments as tests run them: without a GPU, one job after the other, and one seed of a sweep."""
+        words = [word for word in self.arguments if word != "runtime=gpu"]
+        if "--jobs" in words:
+            place = words.index("--jobs")
+            del words[place : place + 2]
+        keys = {word.partition("=")[0] for word in words}
+        return [*words, "seed=0"] if "sweep" in keys and "seed" not in keys else words
+
 
 def read_call(text: str) -> Call:
     """Raises ValueError for a line that is no command known here."""
@@ -65,13 +84,17 @@ def read_call(text: str) -> Call:
     raise ValueError(f"{text}: no test knows a way to run this. Add one to tests/documents, or mark a block without commands as text.")
 
 
-def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep: `seed=1,2` makes two."""
-    choices = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        is_one = value.startswith(("[", "{", "'", '"'))
-        choices.append([override] if is_one else [f"{key}={one}" for one in value.split(",")])
+def jobs_of(overrides: Sequence[str], makes_several: bool) -> list[list[str]]:
+    """The overrides of each job: of a sweep `seed=1,2` makes two, as `sweep=seeds` makes three where no seed is given."""
+    if not makes_several:
+        return [list(overrides)]
+    values = dict(override.partition("=")[::2] for override in overrides)
+    sweep = values.pop("sweep", None)
+    params = OmegaConf.load(config_folder() / "sweep" / f"{sweep}.yaml").hydra.sweeper.params if sweep is not None else {}
+    choices = [
+        [f"{key}={value}"] if value.startswith(("[", "{", "'", '"')) else [f"{key}={one}" for one in value.split(",")]
+        for key, value in {**params, **values}.items()
+    ]
     return [list(job) for job in itertools.product(*choices)]
 
 

@@ -34,7 +34,6 @@ READ = ("run", "runs", "init_from", "resume", "model.pretrained")
 STAND_INS = {
     **{f"runs/{name}": "runs/toy" for name in ("b0", "b1")},
     **{f"runs/{name}": "runs/toy_par" for name in ("p0", "p1")},
-    **{f"runs/try_{seed}": "runs/try" for seed in (1, 2, 3)},
 }
 TRAIN = [f"python -m soli.train experiment={name}" for name in ("toy", "toy_par")]
 TRAIN += [f"python -m soli.evaluate run=runs/{name}" for name in ("toy", "toy_par")]  # as `make train` does
@@ -84,28 +83,26 @@ class Workplace:
         if {"--help", "--cfg"} & set(call.arguments):
             return _answer(lambda: _main(name, call.arguments))
         try:
-            config = self._composed(name, call)
+            configs = self._composed(name, call)
         except SoliError as reason:
             return Answer(1, str(reason))
-        for folder in _read_by(call, config):
+        for folder in _read_by(call, configs[0]):
             self._provide(folder)
         if "hydra/launcher=submitit_slurm" in call.arguments:
             return _told_to_install(name, call)
-        small = small_training(config) if name == "train" else EVALUATION if name == "evaluate" else []
+        small = small_training(configs) if name == "train" else EVALUATION if name == "evaluate" else []
         taken = [f"{key}={made}" for key in ("run_dir", "to") if (made := _made_by(call)) and Path(made).exists()]  # of another command
-        given = [f"{argument}_again" if argument in taken else argument for argument in call.arguments if argument != "runtime=gpu"]
+        given = [f"{argument}_again" if argument in taken else argument for argument in call.here]
         arguments = [*given, *small]
         program = (lambda: _code(call.name, arguments)) if call.kind == "code" else (lambda: _main(name, arguments))
         named_after = lambda: [override for override in job_overrides() if override not in small]  # noqa: E731 - what the user gave
-        with mock.patch("soli.jobs.train.job_overrides", named_after):
+        with mock.patch("soli.jobs.run_folder.job_overrides", named_after):
             return _answer(program)
 
-    def _composed(self, name: str, call: Call) -> dict:
-        """The config of the first job; those of the others are composed too, on a GPU if that is what they say."""
-        overrides = [override for override in call.overrides if not override.startswith("hydra")]
-        jobs = jobs_of(overrides) if "--multirun" in call.arguments else [overrides]
-        first, *_ = [compose(job, name) for job in jobs]
-        return OmegaConf.to_container(first, resolve=True)
+    def _composed(self, name: str, call: Call) -> list[dict]:
+        """The config of each job, on a GPU if that is what the command says; names of folders that are made of other settings aside."""
+        overrides = [override for override in call.overrides if not override.startswith("hydra") and "${" not in override]
+        return [OmegaConf.to_container(compose(job, name), resolve=True) for job in jobs_of(overrides, call.makes_several)]
 
     def _provide(self, folder: str) -> None:
         """Makes what a command reads, if it is not there."""
@@ -142,7 +139,7 @@ class Workplace:
 def _made_by(call: Call) -> str:
     """The folder that a command makes, as far as its overrides say it; "" for none."""
     given = dict(override.partition("=")[::2] for override in call.overrides)
-    if call.kind != "soli" or "--multirun" in call.arguments:
+    if call.kind != "soli" or call.makes_several:
         return ""
     if call.name == "export":
         return given.get("to", "")

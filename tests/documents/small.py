@@ -22,13 +22,14 @@ PARTS = {
 }
 
 
-def small_training(config: Mapping[str, Any]) -> list[str]:
-    """For soli.train with this config. A run that is resumed is small already."""
+def small_training(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For soli.train with these configs of its jobs, whose parts are those of the first. A run that is resumed is small already."""
+    config, epochs = configs[0], max(len(config["variant"]["phases"]) for config in configs)
     if config["resume"]:
         return []
     sections = ["dataset"] if config["model"]["pretrained"] else ["dataset", "encoder", "decoder"]  # which brings its own
     spaces = ["text_encoder.word_dim=8", *(["joint.dim=16"] if config["joint"]["dim"] > 256 else [])]
-    return [*RUN, *small_parts(config, sections), *spaces, *_without_downloads(config), f"epochs={len(config['variant']['phases'])}"]
+    return [*RUN, *small_parts(config, sections), *spaces, *_without_downloads(config), f"epochs={epochs}"]
 
 
 def small_parts(config: Mapping[str, Any], sections: Sequence[str]) -> list[str]:

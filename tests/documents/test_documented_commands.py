@@ -205,7 +205,9 @@ def test_documents_may_make_the_same_folder_in_two_ways(workplace: Workplace) ->
 
 
 def test_the_jobs_of_a_sweep_are_told_from_lists() -> None:
-    assert jobs_of(["seed=1,2", "conditions=[a,b]", "variant=x,y"])[1:3] == [
+    assert jobs_of(["seed=1,2", "conditions=[a,b]", "variant=x,y"], makes_several=True)[1:3] == [
         ["seed=1", "conditions=[a,b]", "variant=y"],
         ["seed=2", "conditions=[a,b]", "variant=x"],
     ]
+    assert jobs_of(["sweep=seeds", "variant=x"], makes_several=True) == [[f"seed={seed}", "variant=x"] for seed in range(3)]
+    assert jobs_of(["variant=x,y"], makes_several=False) == [["variant=x,y"]]
