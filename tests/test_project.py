@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from soli.datasets.archives import unpack
 from soli.version import __version__
+from tests.documents.parsing import FENCE, documents
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -193,6 +194,32 @@ def test_readme_names_no_file_that_is_gone() -> None:
     assert maps, "the README has no code block that starts a line with soli/"
     existing = {Path(name).name for name in library_files()} | {path.name for path in tracked_files()}
     assert [name for block in maps for name in re.findall(r"[\w-]+\.py\b", block) if name not in existing] == []
+
+
+def headings(text: str) -> set[str]:
+    """The anchors that GitHub makes of the headings of a document."""
+    titles = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(document: str, text: str) -> list[str]:
+    """The relative links of a document that lead to no file, or to no heading of it."""
+    dead = []
+    for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", FENCE.sub("", text)):
+        name, _, anchor = link.partition("#")
+        target = (REPOSITORY / document).parent / name
+        if not target.exists() or (anchor and anchor not in headings(target.read_text(encoding="utf-8") if name else text)):
+            dead.append(link)
+    return dead
+
+
+def test_links_between_documents_lead_to_files_and_headings() -> None:
+    assert {document: dead for document, text in documents().items() if (dead := dead_links(document, text))} == {}
+
+
+def test_dead_links_are_found() -> None:
+    text = "# A title\n[a](#a-title) [b](../README.md#the-files) [c](https://example.org/c) [d](#b) [e](../README.md#file) ![f](f.svg)"
+    assert dead_links("docs/some.md", text) == ["#b", "../README.md#file", "f.svg"]
 
 
 def test_readme_has_no_places_left_to_fill_in() -> None:
