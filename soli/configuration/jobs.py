@@ -1,4 +1,4 @@
-"""What was asked of the job that is running, one of several or alone: its overrides, and the part of a folder's name that they make."""
+"""A job of a command, one of several or alone: what was asked of it, how it ended, the part of a folder's name that its overrides make."""
 
 from __future__ import annotations
 

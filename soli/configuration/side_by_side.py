@@ -40,8 +40,8 @@ class _Running(NamedTuple):
 def run(name: str, jobs: Sequence[Job], at_a_time: int, folder: Path, outcomes: MutableMapping[int, Outcome]) -> None:
     """Runs jobs of the command `name`, at most `at_a_time` at once; what each prints is kept in `<folder>/job<number>.log`.
 
-    `outcomes` takes their ends by their numbers. Ctrl-C and SIGTERM are passed on to those that run, as Ctrl-C, and no others begin; when
-    all have ended this raises KeyboardInterrupt. A second signal kills them. They do not outlive this process.
+    `outcomes` takes their ends by their numbers. Ctrl-C, SIGTERM and SIGHUP are passed on to those that run, as Ctrl-C, and no others
+    begin; when all have ended this raises KeyboardInterrupt. A second signal kills them. They do not outlive this process.
     """
     waiting, running = deque(jobs), list[_Running]()
     slots = list(range(min(at_a_time, len(jobs))))

@@ -72,9 +72,10 @@ class Sweep:
         return str(self.config.hydra.runtime.choices.get("hydra/launcher"))
 
     def run(self, jobs_at_a_time: int) -> int:
-        """The exit code: 1 where a job has failed. Raises KeyboardInterrupt, after it was told what is done."""
-        names_launcher = any(override.lstrip("+").startswith("hydra/launcher=") for override in self.overrides)
-        launches = names_launcher or self.config.hydra.launcher._target_ != BasicLauncherConf._target_
+        """The exit code: 1 where a job has failed. Raises SoliError for what no job should begin with, and KeyboardInterrupt, after it was
+        told what is done.
+        """
+        launches = bool(_given("hydra/launcher", self.overrides)) or self.config.hydra.launcher._target_ != BasicLauncherConf._target_
         if jobs_at_a_time > 1 and launches:
             raise SoliError(
                 f"--jobs {jobs_at_a_time} and hydra/launcher={self.launcher} are two ways to start jobs: leave one of them out."
@@ -140,12 +141,12 @@ class Sweep:
 def sweep_config(hydra: Hydra, name: str, overrides: Sequence[str], asked: bool, has_default: bool) -> DictConfig | None:
     """Hydra's section of the config of a command that makes several jobs; None for one that does not.
 
-    `asked`: by --multirun; `has_default`: a sweep is chosen unless another is.
+    `asked`: by --multirun; `has_default`: a sweep is chosen unless another is. Raises SoliError for mistakes in it, and for a launcher that
+    is not installed.
     """
-    named = any(override.lstrip("+").startswith((f"{SWEEP}=", "hydra.mode=")) for override in overrides)
-    if not (asked or named or has_default):
+    if not (asked or has_default or _given(SWEEP, overrides) or _given("hydra.mode", overrides)):
         return None
-    launchers = [override.partition("=")[2] for override in overrides if override.lstrip("+").startswith("hydra/launcher=")]
+    launchers = _given("hydra/launcher", overrides)
     if any(launcher.startswith("submitit") for launcher in launchers) and find_spec("submitit") is None:
         raise SoliError(f"hydra/launcher={launchers[-1]} needs the package hydra-submitit-launcher: pip install 'soli[slurm]'.")
     config = hydra.config_loader.load_configuration(name, list(overrides), RunMode.MULTIRUN)
@@ -153,6 +154,11 @@ def sweep_config(hydra: Hydra, name: str, overrides: Sequence[str], asked: bool,
     if mode is None and config.hydra.runtime.choices.get(SWEEP) is not None:
         mode = RunMode.MULTIRUN
     return config if mode == RunMode.MULTIRUN else None
+
+
+def _given(key: str, overrides: Sequence[str]) -> list[str]:
+    """The values that a key or group is given."""
+    return [override.partition("=")[2] for override in overrides if override.lstrip("+").startswith(f"{key}=")]
 
 
 @contextmanager
@@ -165,7 +171,7 @@ def _notes(overrides: Sequence[str], kept: bool) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as scratch:
             yield scratch
         return
-    given = [override.partition("=")[2] for override in overrides if override.startswith("hydra.sweep.dir=")]
+    given = _given("hydra.sweep.dir", overrides)
     folder = given[-1] if given else f"runs/sweeps/{datetime.now():%Y-%m-%d_%H-%M-%S}"
     print(f"Notes on the sweep, and what its jobs print, are kept in {folder}", flush=True)
     yield folder

@@ -1,4 +1,4 @@
-"""Programs that we start and that do not outlive us, however we end: the Java of METEOR and SPICE."""
+"""Programs that we start and that do not outlive us, however we end: the Java of METEOR and SPICE, the jobs of a sweep."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
 
 
 def is_begun(folder: Path, config: DictConfig) -> bool:
-    """Whether an earlier sweep has begun the run of this config."""
+    """Whether a run that this config would begin lies in its folder already."""
     return config.resume is None and (folder / "config.yaml").is_file()
 
 

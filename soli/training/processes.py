@@ -118,7 +118,7 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> Tensor:
 
 @contextmanager
 def as_one(accelerator: Accelerator) -> Iterator[None]:
-    """Around what the main process alone looks at or does: where that is refused, the other processes end too, without a word of theirs."""
+    """Around what the main process alone looks at or does. Where that is refused, the others raise SystemExit, without a word of theirs."""
     try:
         yield
     except Exception:
