@@ -133,6 +133,14 @@ def test_what_cannot_end_well_is_refused_before_the_first_run(run, tmp_path):  #
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_holds_something_else_is_refused_before_the_first_run(run, tmp_path):  # noqa: F811
+    (tmp_path / "a_1").mkdir()
+    (tmp_path / "a_1" / "letter.pdf").touch()
+    message = failed(run("train", *BASE, "sweep=seeds", "run_dir=a_${seed}"))
+    assert "Of job 2 (seed=1): run_dir=a_1 is no run folder, and not empty: it holds letter.pdf." in message
+    assert [path.name for path in tmp_path.iterdir()] == ["a_1"]
+
+
 def made(folder: str, metric: str = "CIDEr", **values: str) -> SweptRun:
     settings = {"dataset": values.get("dataset", "toy"), "degradation": {}, "generation": {}}
     return SweptRun(Path(folder), {key.replace("__", "."): value for key, value in values.items()}, "trained", settings, metric, 0.5)

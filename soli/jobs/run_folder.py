@@ -25,17 +25,18 @@ MAX_NAMED = 5
 
 def run_folder(config: DictConfig) -> Path:
     """That of the present job, whose config this is."""
-    return Path(config.resume or config.run_dir or default_run_dir())
+    return Path(config.resume or config.run_dir or _default_run_dir())
 
 
-def default_run_dir() -> Path:
+def _default_run_dir() -> Path:
     """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with what else was chosen or overridden appended."""
     choices = HydraConfig.get().runtime.choices
     named = ["experiment"] if choices.get("experiment") else ["dataset", "encoder", "decoder", "variant"]
-    given = dict(override.partition("=")[::2] for override in job_overrides())
+    overrides = job_overrides()
+    given = dict(override.partition("=")[::2] for override in overrides)
     others = [group for group in given if group in choices and group not in (*named, SWEEP)]
     parts = [str(choices[group]) for group in [*named, *others]]
-    return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(job_overrides())])]).replace("/", "_")
+    return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(overrides)])]).replace("/", "_")
 
 
 def take_over(folder: Path, lock: RunLock) -> None:

@@ -19,7 +19,7 @@ from soli.interfaces import SoliError
 from soli.jobs.next_steps import say_next
 from soli.jobs.recipe import check_decoder_learns, phases_of, selecting_metric
 from soli.jobs.resuming import begun_settings, is_begun
-from soli.jobs.run_folder import run_folder
+from soli.jobs.run_folder import check_run_dir, run_folder
 from soli.json_text import parse_json
 from soli.printing import printable
 from soli.runs import read_config
@@ -52,6 +52,8 @@ def before(jobs: Sequence[Job]) -> None:
             try:
                 if is_begun(folder, config):
                     begun_settings(folder, config)
+                else:
+                    check_run_dir(folder, config.features.cache)
                 settings = OmegaConf.to_container(config, resolve=True)
                 check_decoder_learns(settings, phases_of(settings))
             except SoliError as reason:
