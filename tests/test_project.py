@@ -222,5 +222,5 @@ def test_dead_links_are_found() -> None:
     assert dead_links("docs/some.md", text) == ["#b", "../README.md#file", "f.svg"]
 
 
-def test_readme_has_no_places_left_to_fill_in() -> None:
-    assert re.findall(r"@[A-Z]+@", (REPOSITORY / "README.md").read_text(encoding="utf-8")) == []
+def test_documents_have_no_places_left_to_fill_in() -> None:
+    assert [place for text in documents().values() for place in re.findall(r"@[A-Z]+@", text)] == []
