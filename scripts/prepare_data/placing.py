@@ -23,6 +23,7 @@ from soli.datasets.karpathy import read_karpathy
 from soli.datasets.records import counted
 from soli.disks import told, writing
 from soli.interfaces import Example, SoliError
+from soli.printing import first_few
 
 WORK = ".preparing"  # in the prepared folder, until all is in place: what archives hold
 TEXT_FOLDERS = ("Flickr8k_text", "annotations")  # in which soli looks for caption files, too
@@ -65,9 +66,9 @@ def check_output(out: Path, facts: Facts, given: list[Path]) -> None:
         if path.name not in own and not is_debris(path.name) and path.resolve() not in sources and not facts.archives.search(path.name)
     ]
     if strange:
-        shown = ", ".join(strange[:5]) + (f" and {len(strange) - 5} more" if len(strange) > 5 else "")
         raise SoliError(
-            f"--out {out} holds something else ({shown}): give a folder that is new, empty, or has only files of {facts.title}."
+            f"--out {out} holds something else ({first_few(strange)}): "
+            f"give a folder that is new, empty, or has only files of {facts.title}."
         )
 
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from soli.interfaces import Example, SoliError
+from soli.printing import first_few
 
 MAX_PIXELS = 178_000_000  # Pillow's own limit is a little above; three bytes each are half a gigabyte
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")  # no format that starts another program
@@ -81,9 +82,8 @@ def unreadable(examples: Iterable[Example]) -> list[str]:
 
 def about_unreadable(complaints: Sequence[str], num_photographs: int) -> str:
     """What `unreadable` has found among so many photographs, in one message that names the first twenty."""
-    more = f"\n  and {len(complaints) - MAX_NAMED} more" if len(complaints) > MAX_NAMED else ""
-    listed = "\n  ".join(complaints[:MAX_NAMED])
-    return f"{len(complaints)} of {num_photographs} photographs cannot be used; replace them or take them out:\n  {listed}{more}"
+    listed = first_few(complaints, MAX_NAMED, between="\n  ")
+    return f"{len(complaints)} of {num_photographs} photographs cannot be used; replace them or take them out:\n  {listed}"
 
 
 def _paths(examples: Iterable[Example]) -> list[Path]:

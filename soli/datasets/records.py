@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from soli.disks import told
 from soli.interfaces import SoliError
+from soli.printing import first_few
 
 SPLITS = ("train", "val", "test")
 LONGEST_CAPTION = 10_000  # characters: a hundred times a usual caption; a quote that does not close makes such
@@ -55,7 +56,7 @@ def contents(folder: Path, most: int = 10) -> str:
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
     if not names:
         return "the folder is empty"
-    return "there are " + ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return f"there are {first_few(names, most)}"
 
 
 def read_text(path: Path) -> str:

@@ -15,6 +15,7 @@ from soli.configuration import job_overrides
 from soli.configuration.kinds import show
 from soli.interfaces import SoliError
 from soli.jobs.starting import completed
+from soli.printing import first_few
 from soli.runs import read_config
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.leftovers import is_finished
@@ -61,9 +62,9 @@ def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     taken = {**begun, "runtime": now["runtime"], "run_dir": now["run_dir"], "features": {**begun["features"], **cache}}
     differing = list(_differences(taken, {**wanted, "resume": taken["resume"]}))
     if differing:
-        shown = f"{'; '.join(differing[:5])}{f'; and {len(differing) - 5} more' if len(differing) > 5 else ''}"
         raise SoliError(
-            f"{folder} holds a run with other settings: {shown}. Repeat the command as it was, give another run_dir, or move the run away."
+            f"{folder} holds a run with other settings: {first_few(differing, between='; ')}. "
+            "Repeat the command as it was, give another run_dir, or move the run away."
         )
     return taken
 

@@ -12,6 +12,7 @@ from soli.configuration import job_overrides, override_dirname
 from soli.configuration.command_text import setting
 from soli.configuration.jobs import SWEEP
 from soli.interfaces import SoliError
+from soli.printing import first_few
 from soli.runs import TOKENIZER, VOCABULARY, check_new
 from soli.training.checkpoint import LAST
 from soli.training.leftovers import UNFINISHED, check_last, remove_unfinished
@@ -20,7 +21,6 @@ from soli.training.lock import LOCK, RunLock
 OWN = (LOCK, *UNFINISHED, "data.json", "versions.json", "config.yaml", VOCABULARY, TOKENIZER)  # of one that was killed as it began
 OUTPUT = ("*.log", "*log*.txt", "*.out", "*.err")  # into which a shell or a cluster writes what is printed
 HIDDEN = (".hydra", ".submitit", ".gitkeep", ".gitignore", ".nfs*", ".DS_Store")
-MAX_NAMED = 5
 
 
 def run_folder(config: DictConfig) -> Path:
@@ -59,10 +59,9 @@ def check_run_dir(folder: Path, features: str | None = None) -> None:
     cache = None if features is None else Path(features).resolve()
     others = [path for path in sorted(folder.iterdir()) if not _may_be_there(path.name) and not _leads_to(path, cache)]
     if others:
-        shown = ", ".join(path.name + "/" * path.is_dir() for path in others[:MAX_NAMED])
-        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        shown = first_few([path.name + "/" * path.is_dir() for path in others])
         raise SoliError(
-            f"{setting('run_dir', folder)} is no run folder, and not empty: it holds {shown}{more}. "
+            f"{setting('run_dir', folder)} is no run folder, and not empty: it holds {shown}. "
             f"Give a folder that is new or empty, for example {setting('run_dir', folder / 'run')}."
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 from soli.datasets import CaptionedImages
 from soli.interfaces import SoliError
 from soli.model import Captioner
-from soli.printing import short
+from soli.printing import first_few, short
 from soli.training.matching import Matching
 from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
@@ -46,11 +46,14 @@ def check_settings(path: Path, written: Mapping[str, Any] | None, settings: Mapp
     """Raises SoliError that names what differs between the settings of a checkpoint and those that it is to go on with."""
     written = written or {}
     absent = "absent"
-    differing = [key for key in sorted(written.keys() | settings.keys()) if written.get(key) != settings.get(key)]
+    differing = [
+        f"{short(key)} was {short(written.get(key, absent))}, is {settings.get(key, absent)}"
+        for key in sorted(written.keys() | settings.keys())
+        if written.get(key) != settings.get(key)
+    ]
     if differing:
-        shown = "; ".join(f"{short(key)} was {short(written.get(key, absent))}, is {settings.get(key, absent)}" for key in differing[:5])
-        more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
-        raise SoliError(f"{path} was written with other settings: {shown}{more}. Restore them to resume, or start a new run.")
+        shown = first_few(differing, between="; ")
+        raise SoliError(f"{path} was written with other settings: {shown}. Restore them to resume, or start a new run.")
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
