@@ -60,6 +60,7 @@ class Run:
 
     @property
     def is_over(self) -> bool:
+        """Whether runtime.max_steps steps are done."""
         return self.recipe.runtime.max_steps is not None and self.progress.step >= self.recipe.runtime.max_steps
 
     def read_figures(self, everything: bool = False) -> None:
@@ -98,11 +99,15 @@ class Run:
         return self.any_stops if self.accelerator.num_processes > 1 else self.stop.requested is not None
 
     def say(self, sentence: str) -> None:
+        """Prints a sentence, beside the bar of progress, in the first process."""
         if self.accelerator.is_main_process:
             tqdm.write(printable(sentence))
 
     def validate(self, name: str, scores_of: Validate) -> None:
-        """Scores the validation split in phase `name`, logs it and keeps the best weights. All modules leave in the mode they came in."""
+        """Scores the validation split in phase `name`, logs it and keeps the best weights. All modules leave in the mode they came in.
+
+        Raises SoliError where validation.metric is not among the scores.
+        """
         progress, metric = self.progress, self.recipe.validation.metric
         is_main = self.accelerator.is_main_process
         scores = None
