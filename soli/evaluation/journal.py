@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,37 @@ Entry = dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]  # of a batch
 class Journal:
     """Batches of an evaluation that is `origin`, in the file `path`; a journal of another evaluation is begun anew.
 
-    An entry has, by condition, the captions of a batch, their photographs' sizes (height, width) and embeddings (n, E).
+    An entry has, by condition, the captions of a batch, their photographs' sizes (height, width) and embeddings (n, E). A line says how many
+    photographs came before its batch, so that two evaluations that wrote at the same time leave no photograph twice.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, Any]):
         self.path, self.origin = path, json.loads(json.dumps(origin))
         self._lines = [json.dumps(self.origin)]  # to begin the file with, at the first batch
+        self._done = 0  # photographs
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> list[Entry]:
         """What was added, in order. A line that was being written is left out, and so is everything of another evaluation."""
+        entries: list[Entry] = []
         try:
             lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
-            entries = [_entry(parse_json(line)) for line in lines[1:]] if parse_json(lines[0]) == self.origin else []
+            for line in lines[1:] if parse_json(lines[0]) == self.origin else []:
+                content = parse_json(line)
+                if content["before"] == self._done:
+                    entries.append(_entry(content["batch"]))
+                    self._lines.append(line)
+                    self._done += _num_photographs(entries[-1])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return
-        self._lines += lines[1:] if entries else []
-        yield from entries
+            pass  # from here on the work is done again
+        return entries
 
     def add(self, entry: Mapping[str, tuple[list[str], list[tuple[int, int]], Tensor]]) -> None:
         """Appends a batch. Raises OSError, with the path, when the file cannot be written."""
-        line = {
+        batch = {
             name: {"captions": captions, "sizes": sizes, "embeddings": _text(vectors)} for name, (captions, sizes, vectors) in entry.items()
         }
-        lines, self._lines = [*self._lines, json.dumps(line)], []
+        lines, self._lines = [*self._lines, json.dumps({"before": self._done, "batch": batch})], []
+        self._done += _num_photographs(entry)
         try:
             with open(self.path, "w" if len(lines) > 1 else "a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
@@ -52,6 +60,10 @@ class Journal:
     def end(self) -> None:
         """Removes the file: everything is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _num_photographs(entry: Mapping[str, tuple[list[str], list[tuple[int, int]], Tensor]]) -> int:
+    return len(next(iter(entry.values()))[1])
 
 
 def _entry(line: Mapping[str, Any]) -> Entry:

@@ -89,7 +89,7 @@ def visit(
     """
     model.eval()
     names = [degradation.spec for degradation in degradations]
-    entries: list[Entry] = list(journal.entries()) if journal is not None else []
+    entries: list[Entry] = journal.entries() if journal is not None else []
     done = sum(len(entry[names[0]][1]) for entry in entries)
     plan = [list(range(first, min(first + batch_size, len(data)))) for first in range(done, len(data), batch_size)]
     with tqdm(total=len(data), initial=done, desc="photographs", unit="", disable=not progress, dynamic_ncols=True) as bar:

@@ -82,6 +82,17 @@ def test_a_line_that_was_being_written_is_done_again(ladder, tmp_path):
     assert [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_two_evaluations_that_wrote_at_the_same_time_leave_no_photograph_twice(ladder, tmp_path):
+    path, origin = tmp_path / "unfinished.jsonl", {"weights": "a"}
+    for _ in range(2):
+        with pytest.raises(PulledPlug):
+            ladder(FailingJournal(path, origin, 1))
+    first, *batches = path.read_text().splitlines()
+    path.write_text("\n".join([first, *(line for line in batches for _ in range(2)), ""]))
+    assert len(Journal(path, origin).entries()) == len(batches) == 2
+    assert same(ladder(Journal(path, origin)), ladder())
+
+
 @pytest.mark.parametrize("text", ["", "nonsense\n", '{"weights": "b"}\n{}\n', None])
 def test_what_is_not_of_this_evaluation_is_left_out(ladder, tmp_path, text):
     path = tmp_path / "unfinished.jsonl"
