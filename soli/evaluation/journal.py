@@ -20,8 +20,8 @@ Entry = dict[str, tuple[list[str], list[tuple[int, int]], Tensor]]  # of a batch
 class Journal:
     """Batches of an evaluation that is `origin`, in the file `path`; a journal of another evaluation is begun anew.
 
-    An entry has, by condition, the captions of a batch, their photographs' sizes (height, width) and embeddings (n, E). A line says how many
-    photographs came before its batch, so that two evaluations that wrote at the same time leave no photograph twice.
+    An entry has, by condition, the captions of a batch, their photographs' sizes (height, width) and embeddings (n, E). A line says how
+    many photographs came before its batch: two evaluations that wrote at the same time leave no photograph twice.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, Any]):
