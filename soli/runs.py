@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -184,16 +185,29 @@ def _version(package: str) -> str | None:
 
 
 def runtime_settings(config: Mapping[str, Any]) -> RuntimeSettings:
-    """The `runtime` section of a command, its number of threads in force; says so on stderr when its precision is a slow one here.
+    """The `runtime` section of a command, its number of threads in force; says on stderr when its precision or threads are slow ones here.
 
     Raises SoliError for impossible values.
     """
     runtime = RuntimeSettings(**config["runtime"])
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    if runtime.precision == "bf16" and pick_device(runtime.device).type == "cpu" and imitates_bf16():
+    on_cpu = pick_device(runtime.device).type == "cpu"
+    if on_cpu and runtime.precision == "bf16" and imitates_bf16():
         print("This processor imitates bf16, many times slower than fp32: runtime.precision=fp32 is quicker here.", file=sys.stderr)
+    if on_cpu and torch.get_num_threads() > 1 and (load := load_of_others()):
+        print(
+            f"Other programs keep this machine busy (a load of {load:.0f} on {os.cpu_count()} cores), where several threads wait for each "
+            "other at every step: runtime.threads=1 can be many times quicker.",
+            file=sys.stderr,
+        )
     return runtime
+
+
+def load_of_others() -> float:
+    """How many programs have wanted a core in the last minute, as a command begins; 0 where cores were left, or none can tell."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return load if load >= 1.5 * (os.cpu_count() or 1) else 0.0
 
 
 def imitates_bf16() -> bool:

@@ -28,10 +28,12 @@ def write_tables(path: Path, title: str, seen: Comparison, unseen: Comparison | 
     """
     parts = [f"# {title}", ""]
     protocol = seen["protocol"]
+    number = _num_seeds(seen)
+    over = "one seed" if number == 1 else f"mean (standard deviation) over {number} seeds"
     for score in SCORES:
-        parts += [f"## {score} at the conditions of training: mean (standard deviation) over {_num_seeds(seen)} seeds", ""]
+        parts += [f"## {score} at the conditions of training: {over}", ""]
         parts += [markdown_table(score_rows(seen, score), protocol)]
-    parts += ["## What it costs, and how far embeddings move", "", markdown_table(cost_rows(seen), protocol)]
+    parts += ["## What it costs (on the machine at hand), and how far embeddings move", "", markdown_table(cost_rows(seen), protocol)]
     if unseen is not None:
         parts += ["## CIDEr at conditions that training did not see", "", markdown_table(score_rows(unseen, "CIDEr"), unseen["protocol"])]
     first = next(iter(seen["variants"]))

@@ -51,12 +51,15 @@ def main(config: DictConfig) -> None:
         raise SoliError(f"fold_size={config.fold_size} is for metrics=retrieval: leave it out, or give that.")
     runtime_settings(config)
     warnings.filterwarnings("ignore", message=".* is not reported")  # said below, without a line of code
-    if config.run is not None:
-        evaluate_one = _retrieve_one if metrics == RETRIEVAL else _evaluate_one
-        evaluate_one(Path(config.run), config, metrics)
-    else:
-        compare = _retrieve_several if metrics == RETRIEVAL else _evaluate_several
-        compare(OmegaConf.to_container(config.runs), config, metrics)
+    try:
+        if config.run is not None:
+            evaluate_one = _retrieve_one if metrics == RETRIEVAL else _evaluate_one
+            evaluate_one(Path(config.run), config, metrics)
+        else:
+            compare = _retrieve_several if metrics == RETRIEVAL else _evaluate_several
+            compare(OmegaConf.to_container(config.runs), config, metrics)
+    except KeyboardInterrupt as reason:
+        raise KeyboardInterrupt(str(reason) or "Interrupted: the same command goes on from here.") from reason
 
 
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
