@@ -14,15 +14,17 @@ again, what was interrupted goes on: the same command once more only writes the 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
 from reproduction.tables import read, write_tables
-from soli_commands import check_begun, run_command, train_many
+from soli_commands import check_begun, evaluate_many, run_command, train_many
 
 import soli
 from soli.configuration import script
 from soli.interfaces import SoliError
+from soli.jobs.several_runs import own_folder
 from soli.training.leftovers import is_finished
 
 
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=["main"], help="of main, weights, augmentation, margin, after the overrides")
     parser.add_argument("--pairs", nargs="+", help="resnet_att_lstm, vit_gpt2 (scale=toy: att_lstm, gpt2); both if not given")
     parser.add_argument("--seeds", nargs="+", type=int, help="those of the scale if not given")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, on one thread each if there are several")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings, or evaluations, at a time, on one thread each if there are several")
     parser.add_argument("--dry-run", action="store_true", help="print what would be trained")
     given = parser.parse_intermixed_args()
     if given.jobs < 1:
@@ -51,6 +53,8 @@ def main() -> None:
             print("soli.train", *training.overrides, f"run_dir={training.folder}", "# finished" if is_finished(training.folder) else "")
         return
     train_all(plan.trainings(), given.jobs)
+    if given.jobs > 1:
+        evaluate_all(plan, given.jobs)
     for pair in plan.pairs:
         for table in plan.tables:
             evaluate(plan, pair, table, given.results or out / "results")
@@ -71,31 +75,59 @@ def train_all(trainings: list[Training], jobs: int) -> None:
         train_many([(training.folder, training.overrides) for training in trainings if (training.start is None) == starts], jobs)
 
 
+def evaluate_all(plan: Plan, jobs: int) -> None:
+    """Every run's evaluations, several at a time; the comparisons find them."""
+    rows = dict.fromkeys(row for table in plan.tables.values() for row in table)
+    evaluate_many(
+        [
+            (run, own_folder(folder, run), settings)
+            for pair in plan.pairs
+            for of_rows, (folder, settings) in ((rows, _seen(plan, pair)), (plan.tables.get("main", ()), _unseen(plan, pair)))
+            for row in of_rows
+            for run in plan.runs(pair, row)
+        ],
+        jobs,
+    )
+
+
 def evaluate(plan: Plan, pair: Pair, table: str, results: Path) -> None:
     """The comparisons of a table, and the table."""
     rows = plan.tables[table]
-    seen = _compare(plan, pair, rows, plan.conditions, ["compare=paper"] if table == "main" else [])
+    shared, settings = _seen(plan, pair)
+    seen = shared / _compare(plan, pair, rows, [*settings, *(["compare=paper"] if table == "main" else [])])
     unseen, controls = None, {}
     if table == "main":
         for control in plan.controls:
             others = [row for row in rows if row not in (control, rows[0])]
-            controls[control] = read(_compare(plan, pair, [control, *others], plan.conditions, []))
-        output = plan.out / pair.name / "unseen"
-        unseen = read(_compare(plan, pair, rows, ("original", *plan.unseen), [f"output={output}", "cost=false"], output))
+            controls[control] = read(shared / _compare(plan, pair, [control, *others], settings))
+        output, settings = _unseen(plan, pair)
+        _compare(plan, pair, rows, [*settings, f"output={output}"])
+        unseen = read(output)
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{pair.name}_{table}.md"
     write_tables(path, f"{pair.title}: {table} ({plan.scale} scale)", read(seen), unseen, controls)
     print(f"The table is in {path}, all of its numbers in {path.with_suffix('.csv')}", flush=True)
 
 
-def _compare(
-    plan: Plan, pair: Pair, rows: list[str] | tuple[str, ...], conditions: tuple[str, ...], more: list[str], output: Path | None = None
-) -> Path:
-    """soli.evaluate of the rows, the first of them what the others are compared with. Returns the folder of its comparison.json."""
+def _seen(plan: Plan, pair: Pair) -> tuple[Path, list[str]]:
+    """The folder that holds the evaluations of a pair at the conditions of training, and their settings."""
+    return plan.out / pair.name / "comparison" / "test", _settings(plan, pair, plan.conditions)
+
+
+def _unseen(plan: Plan, pair: Pair) -> tuple[Path, list[str]]:
+    """The same of the conditions that training did not see."""
+    return plan.out / pair.name / "unseen", [*_settings(plan, pair, ("original", *plan.unseen)), "cost=false"]
+
+
+def _settings(plan: Plan, pair: Pair, conditions: tuple[str, ...]) -> list[str]:
+    return [f"conditions=[{','.join(conditions)}]", "report=false", *plan.evaluated(pair)]
+
+
+def _compare(plan: Plan, pair: Pair, rows: Sequence[str], settings: Sequence[str]) -> str:
+    """soli.evaluate of the rows, the first of them what the others are compared with. Returns the name of the comparison."""
     runs = ",".join(f"{row}:[{','.join(map(repr, map(str, plan.runs(pair, row))))}]" for row in rows)
-    settings = [f"conditions=[{','.join(conditions)}]", "report=false", *plan.evaluated(pair), *more]
     run_command("evaluate", f"runs={{{runs}}}", *settings)
-    return output or plan.out / pair.name / "comparison" / "test" / "_vs_".join(rows)
+    return "_vs_".join(rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Commands of soli in processes of their own, for scripts that train many runs: those that are finished are left, the others go on."""
+"""Commands of soli in processes of their own, for scripts with many runs: what is finished is left, what was begun goes on."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -17,7 +18,7 @@ from soli.training.leftovers import is_finished
 
 def check_begun(folder: Path, overrides: Sequence[str]) -> None:
     """Raises SoliError where a run was begun with other overrides than these: what it is to be used for would not be true."""
-    recorded = folder.with_suffix(".json")
+    recorded = _beside(folder, ".json")
     if not (folder / "config.yaml").is_file() or not recorded.is_file():
         return
     begun = json.loads(recorded.read_text(encoding="utf-8"))
@@ -44,8 +45,8 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
     else:
         given = [*overrides, f"run_dir={folder}"]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder.with_suffix(".json"), json.dumps(list(overrides), indent=2) + "\n")
-    run_command("train", *given, *own, log=folder.with_suffix(".log"))
+        write_whole(_beside(folder, ".json"), json.dumps(list(overrides), indent=2) + "\n")
+    run_command("train", *given, *own, log=_beside(folder, ".log"))
 
 
 def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
@@ -53,13 +54,32 @@ def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> No
 
     Raises SoliError when one of them fails; those that wait are not begun then.
     """
-    stopped, num_trained = Event(), 0
+    threads = 1 if jobs > 1 else None
+    _side_by_side([partial(train, folder, overrides, threads) for folder, overrides in trainings], jobs, "runs are trained")
 
-    def train_next(folder: Path, overrides: Sequence[str]) -> bool:
+
+def evaluate_many(evaluations: Sequence[tuple[Path, Path, Sequence[str]]], jobs: int) -> None:
+    """soli.evaluate of runs, as `train_many` trains them: the run, the folder for its evaluation, and overrides.
+
+    What they print goes to `<run>.log`. Where the folder has an evaluation nothing is done.
+    """
+    calls = [
+        partial(run_command, "evaluate", f"run={run}", f"output={output}", *overrides, "runtime.threads=1", log=_beside(run, ".log"))
+        for run, output, overrides in evaluations
+        if not (output / "metrics.json").is_file()
+    ]
+    _side_by_side(calls, jobs, "evaluations are done")
+
+
+def _side_by_side(calls: Sequence[Callable[[], None]], jobs: int, told: str) -> None:
+    """Makes the calls in threads, as many at a time as `jobs` says; after one that raises, no other begins."""
+    stopped, num_done = Event(), 0
+
+    def call_next(call: Callable[[], None]) -> bool:
         if stopped.is_set():
             return False
         try:
-            train(folder, overrides, threads=1 if jobs > 1 else None)
+            call()
         except BaseException:
             stopped.set()  # before this thread takes the next one
             raise
@@ -67,9 +87,9 @@ def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> No
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for future in as_completed([pool.submit(train_next, *training) for training in trainings]):
-                num_trained += future.result()
-                print(f"{num_trained} of {len(trainings)} runs are trained\n", end="", flush=True)  # one write: threads print too
+            for future in as_completed([pool.submit(call_next, call) for call in calls]):
+                num_done += future.result()
+                print(f"{num_done} of {len(calls)} {told}\n", end="", flush=True)  # one write: threads print too
         except BaseException:
             stopped.set()
             raise
@@ -87,6 +107,11 @@ def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
             code = subprocess.run(line, stdout=file, stderr=file, check=False).returncode
     if code:
         raise SoliError(f"soli.{command} failed" + (f", {_told(log)}" if log else "."))
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    """`<folder><suffix>`. Names of runs have dots: with_suffix would take par_0.3_0 for the stem of par_0.3_0.7."""
+    return folder.with_name(folder.name + suffix)
 
 
 def _told(log: Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ def reproduce(scripts, run, monkeypatch):  # noqa: F811
 
     monkeypatch.setattr(script, "run_command", run_command)
     monkeypatch.setattr(sys.modules["soli_commands"], "run_command", run_command)
+    monkeypatch.setattr(sys.modules["soli_commands"], "_side_by_side", lambda calls, jobs, told: [call() for call in calls])
 
     def call(*arguments):
         commands.clear()
@@ -89,6 +91,32 @@ def test_a_table_from_nothing_and_then_again_without_training(reproduce, scripts
     again = reproduce(*arguments)
     assert [command for command, *_ in again] == ["evaluate"] * 3
     assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == first
+
+    side_by_side = [*arguments, "--jobs", "2"]
+    assert [command for command, *_ in reproduce(*side_by_side)] == ["evaluate"] * 3  # the comparisons' own evaluations are found
+    for folder in ("comparison", "unseen"):
+        shutil.rmtree(tmp_path / "att_lstm" / folder)
+    commands = reproduce(*side_by_side)
+    assert ["runs=" in overrides[0] for _, *overrides in commands] == [False] * 6 + [True] * 3
+    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == first
+
+
+def test_runs_of_several_seeds_whose_names_have_dots(scripts, monkeypatch, tmp_path):
+    commands, logs = sys.modules["soli_commands"], []
+
+    def run_command(command, *overrides, log):
+        logs.append(log)
+        (log.parent / log.name.removesuffix(".log")).mkdir()
+        (log.parent / log.name.removesuffix(".log") / "config.yaml").touch()
+
+    monkeypatch.setattr(commands, "run_command", run_command)
+    names = ["par_0.3_0.7_0", "par_0.3_0.7_1", "par_0.3_0"]
+    commands.train_many([(tmp_path / name, [f"run={name}"]) for name in names], 1)
+    assert [log.name for log in logs] == [f"{name}.log" for name in names]
+    for name in names:
+        commands.check_begun(tmp_path / name, [f"run={name}"])
+        with pytest.raises(SoliError, match=f"{name} was begun with"):
+            commands.check_begun(tmp_path / name, [])
 
 
 @pytest.mark.parametrize(

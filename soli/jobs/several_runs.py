@@ -44,7 +44,7 @@ class Several(NamedTuple):
         """
         scored: dict[str, ScoredRun] = {}
         for number, (run, plan) in enumerate(self.plans.items(), start=1):
-            here = self.shared / f"{plan.folder.resolve().name}_{digest(str(plan.folder.resolve()).encode())[:6]}"
+            here = own_folder(self.shared, plan.folder)
             found = find(plan, plan.folder / "evaluation" / plan.split) or find(plan, here)
             what = "its evaluation is there already" if found else "evaluating"
             print(f"Run {number} of {len(self.plans)}, {printable(run)}: {what}", flush=True)
@@ -59,6 +59,12 @@ class Several(NamedTuple):
         print(
             "Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds."
         )
+
+
+def own_folder(shared: Path, run: Path) -> Path:
+    """Where comparisons that share a folder keep the evaluation of a run."""
+    folder = run.resolve()
+    return shared / f"{folder.name}_{digest(str(folder).encode())[:6]}"
 
 
 def output_folder(output: str | Path) -> Path:
