@@ -7,8 +7,9 @@
 For both pairs of encoder and decoder and every seed it trains a captioner on original photographs, and from it every row of the tables
 (scripts/reproduction/tables.yaml: baseline, aug, half, par, con; weights, augmentation, margin) for the same number of epochs. Then it
 evaluates all rows at the conditions of training, and at some that training did not see, and writes <results>/<pair>_<table>.md and .csv.
-Overrides of soli.train hold for all runs, `<pair>:<key>=<value>` for those of one pair. What is finished is neither trained nor captioned
-again, what was interrupted goes on: the same command once more only writes the tables.
+Overrides of soli.train hold for all runs, `<pair>:<key>=<value>` for those of one pair, `start:<key>=<value>` for what the rows start from,
+`rows:<key>=<value>` for the rows. What is finished is neither trained nor captioned again, what was interrupted goes on: the same command
+once more only writes the tables.
 """
 
 from __future__ import annotations

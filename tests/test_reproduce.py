@@ -150,12 +150,22 @@ def test_overrides_of_a_pair_and_of_its_start(scripts, tmp_path):
     assert all("dataset.root=here" in training.overrides for training in trainings)
 
 
+def test_overrides_of_what_rows_start_from_and_of_rows(scripts, tmp_path):
+    _, plan = scripts
+    made = plan.Plan.of("toy", tmp_path, ["weights"], ["gpt2"], [0], ["start:epochs=4", "rows:epochs=1", "rows:generation.num_beams=2"])
+    start, *rows = made.trainings()
+    assert soli.compose(start.overrides).epochs == 4
+    assert rows and all((config := soli.compose(row.overrides)).epochs == 1 and config.generation.num_beams == 2 for row in rows)
+    assert made.evaluated(made.pairs[0]) == ["generation.num_beams=2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "Give one scale, scale=cpu or scale=gpu or scale=toy"),
         (["scale=gpus"], "did you mean gpu"),
         (["scale=toy", "lstm:epochs=1"], "prefix of an override: lstm is unknown"),
+        (["scale=toy", "row:epochs=1"], "prefix of an override: row is unknown"),
         (["scale=toy", "--tables", "weight"], "did you mean weights"),
         (["scale=toy", "--seeds", "0", "0"], "each once"),
         (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),

@@ -163,6 +163,11 @@ def made(folder: str, metric: str = "CIDEr", **values: str) -> SweptRun:
             {"conditions--original-R0.1S1": ["a"], "conditions--R0.5S1": ["b"]},
         ),
         (
+            [made(folder, dataset__root=root) for folder, root in (("a", "x y"), ("b", "x-y"), ("c", "x+y"), ("d", "x y"))],
+            ["runs={root-x-y:[a,d],root-x-y-2:[b],root-x-y-3:[c]}"],
+            {"root-x-y": ["a", "d"], "root-x-y-2": ["b"], "root-x-y-3": ["c"]},
+        ),
+        (
             [made("a", "rsum", variant="vse"), made("b", "rsum", variant="ace")],
             ["runs={vse:[a],ace:[b]}", "metrics=retrieval"],
             {"vse": ["a"], "ace": ["b"]},

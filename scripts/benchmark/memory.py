@@ -28,6 +28,7 @@ TRAININGS = {
     "par": ("variant=par",),
     "par, a worker": ("variant=par", "runtime.workers=1"),
     "par, two parts": ("variant=par", "loader.accumulation=2"),
+    "par, checkpoints": ("variant=par", "encoder.gradient_checkpointing=true"),
     "baseline": ("variant=baseline",),
 }
 INTERVAL = 0.02  # seconds between two looks; the process's peak is kept by the system, only that of workers can be missed
@@ -35,8 +36,8 @@ Bytes = dict[str, int]
 
 
 def main() -> None:
-    given = read_arguments(__doc__, quick="two steps instead of four, and no worker", photographs=True)
-    steps, left_out = (2, {"par, a worker"}) if given.quick else (4, set())
+    given = read_arguments(__doc__, quick="two steps instead of four; neither a worker nor checkpoints", photographs=True)
+    steps, left_out = (2, {"par, a worker", "par, checkpoints"}) if given.quick else (4, set())
     with tempfile.TemporaryDirectory() as scratch:
         data = data_overrides(given.photographs, Path(scratch) / "photographs", num_train=160)
         results = [
@@ -89,8 +90,8 @@ def read_field(process_id: int, file: str, field: str) -> int:
 
 def table(results: list[dict]) -> str:
     columns = ("before steps", "process", "workers", "together")
-    lines = [f"{'GiB':16}" + "".join(f"{column:>14}" for column in columns)]
-    lines += [f"{row['name']:16}" + "".join(f"{row['bytes'][column] / 2**30:14.2f}" for column in columns) for row in results]
+    lines = [f"{'GiB':18}" + "".join(f"{column:>14}" for column in columns)]
+    lines += [f"{row['name']:18}" + "".join(f"{row['bytes'][column] / 2**30:14.2f}" for column in columns) for row in results]
     return "\n".join(lines)
 
 

@@ -38,7 +38,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """A scale, as far as it was chosen. `given` are a user's overrides, those of one pair as `<pair>:<key>=<value>`."""
+    """A scale, as far as it was chosen.
+
+    `given` are a user's overrides: those of one pair as `<pair>:<key>=<value>`, those of what the rows start from, or of the rows, as
+    `start:<key>=<value>` and `rows:<key>=<value>`.
+    """
 
     scale: str
     out: Path
@@ -70,7 +74,7 @@ class Plan:
         all_pairs = {name: _pair(name, entries) for name, entries in about["pairs"].items()}
         chosen = _chosen("--tables", tables, known["tables"])
         prefixes = {override.partition("=")[0].partition(":")[0] for override in given if ":" in override.partition("=")[0]}
-        _chosen("the prefix of an override", sorted(prefixes), all_pairs)
+        _chosen("the prefix of an override", sorted(prefixes), {**all_pairs, "start": None, "rows": None})
         seeds = tuple(about["seeds"] if seeds is None else seeds)
         if len(set(seeds)) < len(seeds) or not seeds:
             raise SoliError(f"--seeds {' '.join(map(str, seeds))}: give one at least, and each once.")
@@ -104,19 +108,19 @@ class Plan:
 
     def evaluated(self, pair: Pair) -> list[str]:
         """Overrides of soli.evaluate that the user's of soli.train bring with them."""
-        mine = _without_prefix(self.given, pair.name)
+        mine = _without_prefix(self.given, pair.name, "rows")
         return [
             override for override in mine if override.startswith(("dataset.root=", "generation.", "runtime.device=", "runtime.workers="))
         ]
 
     def _start(self, pair: Pair, seed: int) -> Training:
-        overrides = (*pair.start, *self.data, *_without_prefix(self.given, pair.name), f"seed={seed}")
+        overrides = (*pair.start, *self.data, *_without_prefix(self.given, pair.name, "start"), f"seed={seed}")
         return Training(self.out / pair.name / f"start_{seed}", overrides)
 
     def _row(self, pair: Pair, row: str, seed: int) -> Training:
         own = self.rows[row]
         (variant,) = (override.removeprefix("variant=") for override in own if override.startswith("variant="))
-        given = [each for each in _without_prefix(self.given, pair.name) if each.partition("=")[0] not in pair.start_only]
+        given = [each for each in _without_prefix(self.given, pair.name, "rows") if each.partition("=")[0] not in pair.start_only]
         common = [override.replace("{variant}", variant) for override in pair.rows]
         start = self.out / pair.name / f"start_{seed}"
         overrides = (*common, *self.data, *own, *given, f"init_from={start}", f"seed={seed}")
@@ -127,14 +131,14 @@ def _pair(name: str, entries: Mapping[str, Any]) -> Pair:
     return Pair(name, entries["title"], tuple(entries["start"]), tuple(entries["rows"]), tuple(entries.get("start_only", ())))
 
 
-def _without_prefix(overrides: Sequence[str], pair: str) -> list[str]:
-    """The overrides that hold for a pair."""
+def _without_prefix(overrides: Sequence[str], *holding: str) -> list[str]:
+    """The overrides that have no prefix, or one that holds."""
     kept = []
     for override in overrides:
         prefix, separator, rest = override.partition(":")
         if not separator or "=" in prefix:
             kept.append(override)
-        elif prefix == pair:
+        elif prefix in holding:
             kept.append(rest)
     return kept
 

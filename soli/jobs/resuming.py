@@ -69,22 +69,18 @@ def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     return taken
 
 
-def has_ended(folder: Path, settings: Mapping[str, Any], goes_on: bool) -> bool:
-    """Whether nothing is left to do of a run, which is said; `goes_on`: in a sweep, which says too what it goes on with.
+def progress_of(folder: Path, settings: Mapping[str, Any], goes_on: bool) -> tuple[str, bool]:
+    """How far a begun run has come, in a sentence or "", and whether nothing is left to do of it.
 
-    There a run that has taken the steps of runtime.max_steps has done what was asked for.
+    `goes_on`: in a sweep, where a run that has taken the steps of runtime.max_steps has done what was asked for.
     """
     if is_finished(folder):
-        print(f"The run {folder} is finished: there is nothing {'left to do' if goes_on else 'to resume'}.")
-        return True
+        return f"The run {folder} is finished: there is nothing {'left to do' if goes_on else 'to resume'}.", True
     most = settings["runtime"]["max_steps"]
     step = read_progress(folder / LAST).step if (folder / LAST).is_file() else 0
     if goes_on and most is not None and step >= most:
-        print(f"The run {folder} has taken {step} steps (runtime.max_steps={most}): there is nothing left to do.")
-        return True
-    if goes_on:
-        print(f"The run {folder} was begun before: it goes on after step {step}.")
-    return False
+        return f"The run {folder} has taken {step} steps (runtime.max_steps={most}): there is nothing left to do.", True
+    return (f"The run {folder} was begun before: it goes on after step {step}." if goes_on else ""), False
 
 
 def _differences(begun: Any, wanted: Any, key: str = "") -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from soli.json_text import parse_json
 from soli.printing import printable
 from soli.runs import read_config
 from soli.training.leftovers import is_finished
+from soli.training.processes import is_first_process
 
 ALIKE = ("dataset", "degradation", "generation")  # sections that runs share whose scores compare
 BESIDES = ("seed", "run_dir")  # what may differ between the runs of a variant
@@ -68,7 +68,7 @@ def before(jobs: Sequence[Job]) -> None:
 
 def after(jobs: Sequence[Job], outcomes: Mapping[int, Outcome], arguments: Sequence[str]) -> None:
     """Prints what each run is and its best score, and next the comparison of all; or the same command, while runs are left."""
-    if os.environ.get("RANK", "0") != "0":  # under torchrun one process says it
+    if not is_first_process():
         return
     runs = list(_runs(jobs, outcomes))
     print("\n" + text_table(list(map(_row, runs))))
@@ -89,9 +89,15 @@ def compared(runs: Sequence[SweptRun]) -> list[str]:
     folders = [run.folder for run in runs]
     if len(folders) > 1 and any(_compared_by(run) != _compared_by(runs[0]) for run in runs):
         return ["--multirun", f"run={','.join(setting('', folder)[1:] for folder in folders)}", *metrics]
-    variants: dict[str, list[Path]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
     for run in runs:
-        variants.setdefault(_variant(run.values), []).append(run.folder)
+        groups.setdefault(tuple((key, value) for key, value in run.values.items() if key not in BESIDES), []).append(run.folder)
+    variants: dict[str, list[Path]] = {}
+    for values, of_variant in groups.items():
+        word, number = _word(values), 2
+        while word in variants:
+            word, number = f"{_word(values)}-{number}", number + 1
+        variants[word] = of_variant
     if len(variants) > 1:
         return [lists_setting("runs", variants), *metrics]
     return [setting("runs" if len(folders) > 1 else "run", *folders), *metrics]
@@ -145,7 +151,7 @@ def _compared_by(run: SweptRun) -> dict[str, Any]:
     return {section: (run.settings or {}).get(section) for section in ALIKE}
 
 
-def _variant(values: Mapping[str, str]) -> str:
-    """A word for what differs besides the seed, which also Hydra takes for one: `par`, `par_lr-0.001`."""
-    words = [value if is_group(key) else f"{key.rpartition('.')[2]}-{value}" for key, value in values.items() if key not in BESIDES]
+def _word(values: Sequence[tuple[str, str]]) -> str:
+    """Of keys and values, one that also Hydra takes for a word: `par`, `par_lr-0.001`."""
+    words = [value if is_group(key) else f"{key.rpartition('.')[2]}-{value}" for key, value in values]
     return re.sub(r"[^\w.-]+", "-", "_".join(words)).strip("-")

@@ -17,7 +17,7 @@ from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
 from soli.jobs.next_steps import say_next
 from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
-from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
+from soli.jobs.resuming import begun_settings, is_begun, progress_of, resumed_settings
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
@@ -30,7 +30,7 @@ from soli.training.endings import interruptible
 from soli.training.lock import RunLock
 from soli.training.loop import train
 from soli.training.preparing import check_steps, prepare_negatives
-from soli.training.processes import as_one, local_device, start
+from soli.training.processes import as_one, is_first_process, local_device, start
 from soli.training.schedule import trained_parts
 from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
@@ -50,8 +50,11 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         settings = begun_settings(folder, config)
     else:
         settings = resumed_settings(folder, config) if resume else _new_settings(config)
-    if resume and has_ended(folder, settings, goes_on):
-        if is_alone:
+    sentence, has_ended = progress_of(folder, settings, goes_on) if resume else ("", False)
+    if sentence and is_first_process():
+        print(sentence)
+    if has_ended:
+        if is_alone and is_first_process():
             say_next("evaluate", setting("run", folder))
         return
     recipe = make_recipe(settings)

@@ -46,6 +46,11 @@ def start(device: torch.device, precision: str = "fp32") -> Accelerator:
     return Accelerator(mixed_precision=mixed_precision, cpu=device.type == "cpu", device_placement=False)
 
 
+def is_first_process() -> bool:
+    """Whether this is the one process of several that speaks, before they have met; a process alone is."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def local_device(device: torch.device) -> torch.device:
     """The device of this process: under torchrun that of its local rank, where `device` names no particular one."""
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
