@@ -8,8 +8,8 @@ For both pairs of encoder and decoder and every seed it trains a captioner on or
 (scripts/reproduction/tables.yaml: baseline, aug, half, par, con; weights, augmentation, margin) for the same number of epochs. Then it
 evaluates all rows at the conditions of training, and at some that training did not see, and writes <results>/<pair>_<table>.md and .csv.
 Overrides of soli.train hold for all runs, `<pair>:<key>=<value>` for those of one pair, `start:<key>=<value>` for what the rows start from,
-`rows:<key>=<value>` for the rows. What is finished is neither trained nor captioned again, what was interrupted goes on: the same command
-once more only writes the tables.
+`rows:<key>=<value>` for the rows (of one pair `<pair>:rows:<key>=<value>`). What is finished is neither trained nor captioned again, what
+was interrupted goes on: the same command once more only writes the tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reproduction.plan import SCALES, Pair, Plan, Training
-from reproduction.tables import read, write_tables
+from reproduction.tables import Comparison, read, write_tables
 from soli_commands import check_begun, evaluate_many, run_command, train_many
 
 import soli
@@ -58,7 +58,7 @@ def main() -> None:
         evaluate_all(plan, given.jobs)
     for pair in plan.pairs:
         for table in plan.tables:
-            evaluate(plan, pair, table, given.results or out / "results")
+            write_table(plan, pair, table, given.results or out / "results")
 
 
 def check_trainings(trainings: list[Training]) -> None:
@@ -77,36 +77,29 @@ def train_all(trainings: list[Training], jobs: int) -> None:
 
 
 def evaluate_all(plan: Plan, jobs: int) -> None:
-    """Every run's evaluations, several at a time; the comparisons find them."""
-    rows = dict.fromkeys(row for table in plan.tables.values() for row in table)
-    evaluate_many(
-        [
-            (run, own_folder(folder, run), settings)
-            for pair in plan.pairs
-            for of_rows, (folder, settings) in ((rows, _seen(plan, pair)), (plan.tables.get("main", ()), _unseen(plan, pair)))
-            for row in of_rows
-            for run in plan.runs(pair, row)
-        ],
-        jobs,
-    )
+    """Every run's evaluations, several at a time; the comparisons take those that are of the same weights and settings."""
+    evaluations = []
+    for pair in plan.pairs:
+        for rows, (shared, settings) in ((plan.all_rows(), _seen(plan, pair)), (plan.tables.get("main", ()), _unseen(plan, pair))):
+            evaluations += [(run, own_folder(shared, run), settings) for row in rows for run in plan.runs(pair, row)]
+    evaluate_many(evaluations, jobs)
 
 
-def evaluate(plan: Plan, pair: Pair, table: str, results: Path) -> None:
+def write_table(plan: Plan, pair: Pair, table: str, results: Path) -> None:
     """The comparisons of a table, and the table."""
     rows = plan.tables[table]
     shared, settings = _seen(plan, pair)
-    seen = shared / _compare(plan, pair, rows, [*settings, *(["compare=paper"] if table == "main" else [])])
+    seen = _compare(plan, pair, rows, shared / "_vs_".join(rows), [*settings, *(["compare=paper"] if table == "main" else [])])
     unseen, controls = None, {}
     if table == "main":
         for control in plan.controls:
-            others = [row for row in rows if row not in (control, rows[0])]
-            controls[control] = read(shared / _compare(plan, pair, [control, *others], settings))
-        output, settings = _unseen(plan, pair)
-        _compare(plan, pair, rows, [*settings, f"output={output}"])
-        unseen = read(output)
+            beside = [control, *(row for row in rows if row not in (control, rows[0]))]
+            controls[control] = _compare(plan, pair, beside, shared / "_vs_".join(beside), settings)
+        output, of_unseen = _unseen(plan, pair)
+        unseen = _compare(plan, pair, rows, output, [*of_unseen, f"output={output}"])
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{pair.name}_{table}.md"
-    write_tables(path, f"{pair.title}: {table} ({plan.scale} scale)", read(seen), unseen, controls)
+    write_tables(path, f"{pair.title}: {table} ({plan.scale} scale)", seen, unseen, controls)
     print(f"The table is in {path}, all of its numbers in {path.with_suffix('.csv')}", flush=True)
 
 
@@ -124,11 +117,11 @@ def _settings(plan: Plan, pair: Pair, conditions: tuple[str, ...]) -> list[str]:
     return [f"conditions=[{','.join(conditions)}]", "report=false", *plan.evaluated(pair)]
 
 
-def _compare(plan: Plan, pair: Pair, rows: Sequence[str], settings: Sequence[str]) -> str:
-    """soli.evaluate of the rows, the first of them what the others are compared with. Returns the name of the comparison."""
+def _compare(plan: Plan, pair: Pair, rows: Sequence[str], folder: Path, settings: Sequence[str]) -> Comparison:
+    """soli.evaluate of the rows, the first of them what the others are compared with; it writes into `folder`."""
     runs = ",".join(f"{row}:[{','.join(map(repr, map(str, plan.runs(pair, row))))}]" for row in rows)
     run_command("evaluate", f"runs={{{runs}}}", *settings)
-    return "_vs_".join(rows)
+    return read(folder)
 
 
 if __name__ == "__main__":

@@ -39,14 +39,13 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
     if is_finished(folder):
         print(f"{folder} is finished already", flush=True)
         return
-    own = [] if threads is None else [f"runtime.threads={threads}"]
     if (folder / "config.yaml").is_file():
         given = [f"resume={folder}"]
     else:
         given = [*overrides, f"run_dir={folder}"]
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_whole(_beside(folder, ".json"), json.dumps(list(overrides), indent=2) + "\n")
-    run_command("train", *given, *own, log=_beside(folder, ".log"))
+    run_command("train", *given, *_on(threads), log=_beside(folder, ".log"))
 
 
 def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
@@ -59,16 +58,25 @@ def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> No
 
 
 def evaluate_many(evaluations: Sequence[tuple[Path, Path, Sequence[str]]], jobs: int) -> None:
-    """soli.evaluate of runs, as `train_many` trains them: the run, the folder for its evaluation, and overrides.
+    """soli.evaluate of runs, as many at a time as `train_many` trains: the run, the folder for its evaluation, and overrides."""
+    threads = 1 if jobs > 1 else None
+    _side_by_side([partial(evaluate, *evaluation, threads) for evaluation in evaluations], jobs, "evaluations are done")
 
-    What they print goes to `<run>.log`. Where the folder has an evaluation nothing is done.
+
+def evaluate(run: Path, output: Path, overrides: Sequence[str], threads: int | None = None) -> None:
+    """Evaluates a run into a folder, what is said in `<folder>.log`, unless there is an evaluation already.
+
+    Whether that one is of the same weights and settings is for the comparison to see that takes it. Raises SoliError where soli.evaluate
+    fails.
     """
-    calls = [
-        partial(run_command, "evaluate", f"run={run}", f"output={output}", *overrides, "runtime.threads=1", log=_beside(run, ".log"))
-        for run, output, overrides in evaluations
-        if not (output / "metrics.json").is_file()
-    ]
-    _side_by_side(calls, jobs, "evaluations are done")
+    if (output / "metrics.json").is_file():
+        print(f"{run} has an evaluation in {output}\n", end="", flush=True)
+        return
+    run_command("evaluate", f"run={run}", f"output={output}", *overrides, *_on(threads), log=_beside(output, ".log"))
+
+
+def _on(threads: int | None) -> list[str]:
+    return [] if threads is None else [f"runtime.threads={threads}"]
 
 
 def _side_by_side(calls: Sequence[Callable[[], None]], jobs: int, told: str) -> None:
@@ -100,21 +108,24 @@ def run_command(command: str, *overrides: str, log: Path | None = None) -> None:
     print(" ".join(["soli." + command, *overrides]) + "\n", end="", flush=True)
     line = [sys.executable, "-m", f"soli.{command}", *overrides]
     if log is None:
-        code = subprocess.run(line, check=False).returncode
+        code, told = subprocess.run(line, check=False).returncode, "."
     else:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "a", encoding="utf-8") as file:
+            begin = file.tell()
             code = subprocess.run(line, stdout=file, stderr=file, check=False).returncode
+        told = f", {_told(log, begin)}"
     if code:
-        raise SoliError(f"soli.{command} failed" + (f", {_told(log)}" if log else "."))
+        raise SoliError(f"soli.{command} failed{told}")
 
 
 def _beside(folder: Path, suffix: str) -> Path:
-    """`<folder><suffix>`. Names of runs have dots: with_suffix would take par_0.3_0 for the stem of par_0.3_0.7."""
+    """`<folder><suffix>`. Names have dots: with_suffix would give par_0.3_0.7_0 and par_0.3_0.7_1 one file, par_0.3_0.log."""
     return folder.with_name(folder.name + suffix)
 
 
-def _told(log: Path) -> str:
-    """What a command said last of all; the whole is in the log."""
-    errors = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("error: ")]
+def _told(log: Path, begin: int) -> str:
+    """What a command said last of all, from this byte of the log on; the whole is in the log."""
+    text = log.read_bytes()[begin:].decode("utf-8", errors="replace")
+    errors = [line for line in text.splitlines() if line.startswith("error: ")]
     return f"see {log}: {errors[-1].removeprefix('error: ')}" if errors else f"see the end of {log}."

@@ -37,22 +37,27 @@ def scripts(monkeypatch):
 
 @pytest.fixture
 def reproduce(scripts, run, monkeypatch):  # noqa: F811
-    """Runs the script with the commands of soli in this process. Returns those that it ran."""
+    """Runs the script with the commands of soli in this process. Returns those that it ran; `said` has what they printed."""
     script, _ = scripts
     commands = []
 
     def run_command(command, *overrides, log=None):
         commands.append((command, *overrides))
         quick = ["metrics=[BLEU,CIDEr]", *(["cost=false"] if "cost=false" not in overrides else [])] if command == "evaluate" else []
-        answer = run(command, *overrides, "runtime.threads=1", *quick)
+        if "runtime.threads=1" not in overrides:
+            quick.append("runtime.threads=1")
+        answer = run(command, *overrides, *quick)
         assert answer.code == 0, answer.err
+        call.said.append(answer.out)
 
     monkeypatch.setattr(script, "run_command", run_command)
     monkeypatch.setattr(sys.modules["soli_commands"], "run_command", run_command)
-    monkeypatch.setattr(sys.modules["soli_commands"], "_side_by_side", lambda calls, jobs, told: [call() for call in calls])
+    side_by_side = sys.modules["soli_commands"]._side_by_side
+    monkeypatch.setattr(sys.modules["soli_commands"], "_side_by_side", lambda calls, jobs, told: side_by_side(calls, 1, told))
 
     def call(*arguments):
         commands.clear()
+        call.said = []
         monkeypatch.setattr(sys, "argv", ["reproduce.py", *map(str, arguments)])
         script.main()
         return list(commands)
@@ -98,6 +103,8 @@ def test_a_table_from_nothing_and_then_again_without_training(reproduce, scripts
         shutil.rmtree(tmp_path / "att_lstm" / folder)
     commands = reproduce(*side_by_side)
     assert ["runs=" in overrides[0] for _, *overrides in commands] == [False] * 6 + [True] * 3
+    assert all(overrides[-1] == "runtime.threads=1" for _, *overrides in commands[:6])
+    assert sum(said.count("its evaluation is there already") for said in reproduce.said) == 3 + 2 + 3  # by all comparisons
     assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == first
 
 
@@ -152,11 +159,41 @@ def test_overrides_of_a_pair_and_of_its_start(scripts, tmp_path):
 
 def test_overrides_of_what_rows_start_from_and_of_rows(scripts, tmp_path):
     _, plan = scripts
-    made = plan.Plan.of("toy", tmp_path, ["weights"], ["gpt2"], [0], ["start:epochs=4", "rows:epochs=1", "rows:generation.num_beams=2"])
-    start, *rows = made.trainings()
-    assert soli.compose(start.overrides).epochs == 4
-    assert rows and all((config := soli.compose(row.overrides)).epochs == 1 and config.generation.num_beams == 2 for row in rows)
-    assert made.evaluated(made.pairs[0]) == ["generation.num_beams=2"]
+    given = ["rows:epochs=7", "start:epochs=4", "gpt2:rows:generation.num_beams=2", "start:generation.num_beams=5", "att_lstm:start:seed=9"]
+    made = plan.Plan.of("toy", tmp_path, ["main"], seeds=[0], given=given)
+    given_to = {training.folder.relative_to(tmp_path).as_posix(): training.overrides for training in made.trainings()}
+    for name, overrides in given_to.items():
+        is_start = "start" in name
+        assert ("epochs=4" in overrides) == is_start and ("epochs=7" in overrides) != is_start
+        assert ("generation.num_beams=5" in overrides) == is_start
+        assert ("generation.num_beams=2" in overrides) == (name.startswith("gpt2/") and not is_start)
+        assert ("seed=9" in overrides) == (name == "att_lstm/start_0")
+    assert [made.evaluated(pair) for pair in made.pairs] == [[], ["generation.num_beams=2"]]
+
+
+def test_rows_take_what_only_their_start_has_where_it_is_said(scripts, tmp_path):
+    _, plan = scripts
+    given = ["decoder.glove=g", "rows:encoder.weights=w"]
+    start, row, *_ = plan.Plan.of("cpu", tmp_path, pairs=["resnet_att_lstm"], seeds=[0], given=given).trainings()
+    assert "decoder.glove=g" in start.overrides and "encoder.weights=w" not in start.overrides
+    assert "decoder.glove=g" not in row.overrides and "encoder.weights=w" in row.overrides
+
+
+@pytest.mark.parametrize(("text", "told"), [("so far\n", "see the end of a.log."), ("error: this one\n", "see a.log: this one")])
+def test_a_failure_is_told_by_its_own_lines(scripts, monkeypatch, tmp_path, text, told):
+    commands, log = sys.modules["soli_commands"], Path("a.log")
+    monkeypatch.chdir(tmp_path)
+    log.write_text("error: an earlier one\n")
+
+    def dies(line, stdout, **_):
+        stdout.write(text)
+        stdout.flush()
+        return subprocess.CompletedProcess(line, 1)
+
+    monkeypatch.setattr(commands.subprocess, "run", dies)
+    with pytest.raises(SoliError) as raised:
+        commands.run_command("train", log=log)
+    assert str(raised.value) == f"soli.train failed, {told}"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +202,7 @@ def test_overrides_of_what_rows_start_from_and_of_rows(scripts, tmp_path):
         ([], "Give one scale, scale=cpu or scale=gpu or scale=toy"),
         (["scale=gpus"], "did you mean gpu"),
         (["scale=toy", "lstm:epochs=1"], "prefix of an override: lstm is unknown"),
-        (["scale=toy", "row:epochs=1"], "prefix of an override: row is unknown"),
+        (["scale=toy", "gpt2:row:epochs=1"], "prefix of an override: row is unknown"),
         (["scale=toy", "--tables", "weight"], "did you mean weights"),
         (["scale=toy", "--seeds", "0", "0"], "each once"),
         (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),

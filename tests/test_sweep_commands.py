@@ -15,7 +15,7 @@ from soli.configuration import compose
 from soli.configuration.jobs import Job, Outcome
 from soli.jobs.swept_runs import SweptRun, after, best_score, compared
 from soli.training.logging import MetricsLog
-from tests.test_commands import SMALL, failed, files, run  # noqa: F401 - fixtures
+from tests.test_commands import SMALL, Answer, failed, files, run  # noqa: F401 - fixtures
 
 BASE = [override for override in SMALL if not override.startswith("variant.")] + ["validation.limit=4"]
 NAMED = "run_dir=${hydra:runtime.choices.variant}_${seed}"
@@ -89,6 +89,10 @@ def test_a_sweep_that_was_interrupted_goes_on(run, tmp_path, monkeypatch):  # no
         "Of job 1 (seed=0): baseline_0 holds a run with other settings: optimizer.lr was 0.001, is 0.1; optimizer.warmup_steps" in message
     )
     assert "already holds a run" in failed(run("train", *settings, "run_dir=alone"))  # a command of one run says what it always has
+    answer = run("train", "resume=alone")
+    assert answer.out.startswith("The run alone is finished: there is nothing to resume.\nNext: python -m soli.evaluate run=alone")
+    monkeypatch.setenv("RANK", "1")  # the second process of torchrun
+    assert run("train", "resume=alone") == Answer(0, "", "")
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(run, tmp_path):  # noqa: F811
@@ -163,9 +167,9 @@ def made(folder: str, metric: str = "CIDEr", **values: str) -> SweptRun:
             {"conditions--original-R0.1S1": ["a"], "conditions--R0.5S1": ["b"]},
         ),
         (
-            [made(folder, dataset__root=root) for folder, root in (("a", "x y"), ("b", "x-y"), ("c", "x+y"), ("d", "x y"))],
-            ["runs={root-x-y:[a,d],root-x-y-2:[b],root-x-y-3:[c]}"],
-            {"root-x-y": ["a", "d"], "root-x-y-2": ["b"], "root-x-y-3": ["c"]},
+            [made(folder, encoder__weights=file) for folder, file in (("a", "x y"), ("b", "x-y"), ("c", "x+y"), ("d", "x y"))],
+            ["runs={weights-x-y:[a,d],weights-x-y-2:[b],weights-x-y-3:[c]}"],
+            {"weights-x-y": ["a", "d"], "weights-x-y-2": ["b"], "weights-x-y-3": ["c"]},
         ),
         (
             [made("a", "rsum", variant="vse"), made("b", "rsum", variant="ace")],

@@ -28,7 +28,7 @@ TRAININGS = {
     "par": ("variant=par",),
     "par, a worker": ("variant=par", "runtime.workers=1"),
     "par, two parts": ("variant=par", "loader.accumulation=2"),
-    "par, checkpoints": ("variant=par", "encoder.gradient_checkpointing=true"),
+    "par, recomputed": ("variant=par", "encoder.gradient_checkpointing=true"),
     "baseline": ("variant=baseline",),
 }
 INTERVAL = 0.02  # seconds between two looks; the process's peak is kept by the system, only that of workers can be missed
@@ -36,8 +36,8 @@ Bytes = dict[str, int]
 
 
 def main() -> None:
-    given = read_arguments(__doc__, quick="two steps instead of four; neither a worker nor checkpoints", photographs=True)
-    steps, left_out = (2, {"par, a worker", "par, checkpoints"}) if given.quick else (4, set())
+    given = read_arguments(__doc__, quick="two steps instead of four; neither a worker nor recomputing", photographs=True)
+    steps, left_out = (2, {"par, a worker", "par, recomputed"}) if given.quick else (4, set())
     with tempfile.TemporaryDirectory() as scratch:
         data = data_overrides(given.photographs, Path(scratch) / "photographs", num_train=160)
         results = [

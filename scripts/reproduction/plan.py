@@ -24,7 +24,7 @@ class Pair:
     title: str
     start: tuple[str, ...]
     rows: tuple[str, ...]
-    start_only: tuple[str, ...]  # keys that only the start may be given
+    start_only: tuple[str, ...]  # keys that only the start is given, but for what a user gives as rows:<key>
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
     """A scale, as far as it was chosen.
 
     `given` are a user's overrides: those of one pair as `<pair>:<key>=<value>`, those of what the rows start from, or of the rows, as
-    `start:<key>=<value>` and `rows:<key>=<value>`.
+    `start:<key>=<value>` and `rows:<key>=<value>`, those of a pair's rows as `<pair>:rows:<key>=<value>`.
     """
 
     scale: str
@@ -73,8 +73,8 @@ class Plan:
         known = _read(HERE / "tables.yaml")
         all_pairs = {name: _pair(name, entries) for name, entries in about["pairs"].items()}
         chosen = _chosen("--tables", tables, known["tables"])
-        prefixes = {override.partition("=")[0].partition(":")[0] for override in given if ":" in override.partition("=")[0]}
-        _chosen("the prefix of an override", sorted(prefixes), {**all_pairs, "start": None, "rows": None})
+        prefixes = sorted({prefix for override in given for prefix in _parted(override)[0]})
+        _chosen("the prefix of an override", prefixes, {**all_pairs, "start": None, "rows": None})
         seeds = tuple(about["seeds"] if seeds is None else seeds)
         if len(set(seeds)) < len(seeds) or not seeds:
             raise SoliError(f"--seeds {' '.join(map(str, seeds))}: give one at least, and each once.")
@@ -94,13 +94,16 @@ class Plan:
 
     def trainings(self) -> list[Training]:
         """The starts of all pairs and seeds, then the rows of all tables, those of a seed together."""
-        rows = list(dict.fromkeys(row for of_table in self.tables.values() for row in of_table))
         return [
             training
             for seed in self.seeds
             for pair in self.pairs
-            for training in (self._start(pair, seed), *(self._row(pair, row, seed) for row in rows))
+            for training in (self._start(pair, seed), *(self._row(pair, row, seed) for row in self.all_rows()))
         ]
+
+    def all_rows(self) -> list[str]:
+        """The names of the rows of all tables, each once."""
+        return list(dict.fromkeys(row for of_table in self.tables.values() for row in of_table))
 
     def runs(self, pair: Pair, row: str) -> list[Path]:
         """The folders of a row, one for each seed."""
@@ -108,39 +111,40 @@ class Plan:
 
     def evaluated(self, pair: Pair) -> list[str]:
         """Overrides of soli.evaluate that the user's of soli.train bring with them."""
-        mine = _without_prefix(self.given, pair.name, "rows")
-        return [
-            override for override in mine if override.startswith(("dataset.root=", "generation.", "runtime.device=", "runtime.workers="))
-        ]
+        keys = ("dataset.root=", "generation.", "runtime.device=", "runtime.workers=")
+        return [override for _, override in self._given(pair.name, "rows") if override.startswith(keys)]
 
     def _start(self, pair: Pair, seed: int) -> Training:
-        overrides = (*pair.start, *self.data, *_without_prefix(self.given, pair.name, "start"), f"seed={seed}")
+        given = [override for _, override in self._given(pair.name, "start")]
+        overrides = (*pair.start, *self.data, *given, f"seed={seed}")
         return Training(self.out / pair.name / f"start_{seed}", overrides)
 
     def _row(self, pair: Pair, row: str, seed: int) -> Training:
         own = self.rows[row]
         (variant,) = (override.removeprefix("variant=") for override in own if override.startswith("variant="))
-        given = [each for each in _without_prefix(self.given, pair.name, "rows") if each.partition("=")[0] not in pair.start_only]
+        given = [
+            override
+            for prefixes, override in self._given(pair.name, "rows")
+            if "rows" in prefixes or override.partition("=")[0] not in pair.start_only
+        ]
         common = [override.replace("{variant}", variant) for override in pair.rows]
         start = self.out / pair.name / f"start_{seed}"
         overrides = (*common, *self.data, *own, *given, f"init_from={start}", f"seed={seed}")
         return Training(self.out / pair.name / f"{row}_{seed}", overrides, start)
+
+    def _given(self, *holding: str) -> list[tuple[set[str], str]]:
+        """The user's overrides all of whose prefixes are among these: the prefixes, and the override without them."""
+        return [(prefixes, override) for prefixes, override in map(_parted, self.given) if prefixes <= set(holding)]
 
 
 def _pair(name: str, entries: Mapping[str, Any]) -> Pair:
     return Pair(name, entries["title"], tuple(entries["start"]), tuple(entries["rows"]), tuple(entries.get("start_only", ())))
 
 
-def _without_prefix(overrides: Sequence[str], *holding: str) -> list[str]:
-    """The overrides that have no prefix, or one that holds."""
-    kept = []
-    for override in overrides:
-        prefix, separator, rest = override.partition(":")
-        if not separator or "=" in prefix:
-            kept.append(override)
-        elif prefix in holding:
-            kept.append(rest)
-    return kept
+def _parted(override: str) -> tuple[set[str], str]:
+    """The prefixes of an override, and what follows them."""
+    *prefixes, _ = override.partition("=")[0].split(":")
+    return set(prefixes), override[sum(len(prefix) + 1 for prefix in prefixes) :]
 
 
 def _chosen(what: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:

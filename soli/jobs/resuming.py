@@ -19,6 +19,7 @@ from soli.printing import first_few
 from soli.runs import read_config
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.leftovers import is_finished
+from soli.training.processes import is_first_process
 
 
 def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
@@ -69,18 +70,22 @@ def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     return taken
 
 
-def progress_of(folder: Path, settings: Mapping[str, Any], goes_on: bool) -> tuple[str, bool]:
-    """How far a begun run has come, in a sentence or "", and whether nothing is left to do of it.
+def has_ended(folder: Path, settings: Mapping[str, Any], goes_on: bool) -> bool:
+    """Whether nothing is left to do of a run, which the first process says; `goes_on`: in a sweep, which says too what it goes on with.
 
-    `goes_on`: in a sweep, where a run that has taken the steps of runtime.max_steps has done what was asked for.
+    There a run that has taken the steps of runtime.max_steps has done what was asked for.
     """
-    if is_finished(folder):
-        return f"The run {folder} is finished: there is nothing {'left to do' if goes_on else 'to resume'}.", True
-    most = settings["runtime"]["max_steps"]
-    step = read_progress(folder / LAST).step if (folder / LAST).is_file() else 0
-    if goes_on and most is not None and step >= most:
-        return f"The run {folder} has taken {step} steps (runtime.max_steps={most}): there is nothing left to do.", True
-    return (f"The run {folder} was begun before: it goes on after step {step}." if goes_on else ""), False
+    ended, most, sentence = is_finished(folder), settings["runtime"]["max_steps"], ""
+    step = read_progress(folder / LAST).step if not ended and (folder / LAST).is_file() else 0
+    if ended:
+        sentence = f"The run {folder} is finished: there is nothing {'left to do' if goes_on else 'to resume'}."
+    elif goes_on and most is not None and step >= most:
+        ended, sentence = True, f"The run {folder} has taken {step} steps (runtime.max_steps={most}): there is nothing left to do."
+    elif goes_on:
+        sentence = f"The run {folder} was begun before: it goes on after step {step}."
+    if sentence and is_first_process():
+        print(sentence)
+    return ended
 
 
 def _differences(begun: Any, wanted: Any, key: str = "") -> Iterator[str]:

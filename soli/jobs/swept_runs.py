@@ -89,15 +89,7 @@ def compared(runs: Sequence[SweptRun]) -> list[str]:
     folders = [run.folder for run in runs]
     if len(folders) > 1 and any(_compared_by(run) != _compared_by(runs[0]) for run in runs):
         return ["--multirun", f"run={','.join(setting('', folder)[1:] for folder in folders)}", *metrics]
-    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
-    for run in runs:
-        groups.setdefault(tuple((key, value) for key, value in run.values.items() if key not in BESIDES), []).append(run.folder)
-    variants: dict[str, list[Path]] = {}
-    for values, of_variant in groups.items():
-        word, number = _word(values), 2
-        while word in variants:
-            word, number = f"{_word(values)}-{number}", number + 1
-        variants[word] = of_variant
+    variants = _variants(runs)
     if len(variants) > 1:
         return [lists_setting("runs", variants), *metrics]
     return [setting("runs" if len(folders) > 1 else "run", *folders), *metrics]
@@ -149,6 +141,20 @@ def _row(run: SweptRun) -> dict[str, Any]:
 
 def _compared_by(run: SweptRun) -> dict[str, Any]:
     return {section: (run.settings or {}).get(section) for section in ALIKE}
+
+
+def _variants(runs: Sequence[SweptRun]) -> dict[str, list[Path]]:
+    """The folders of each variant by a word for it; of several whose words are the same, the later ones' end in a number."""
+    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
+    for run in runs:
+        groups.setdefault(tuple((key, value) for key, value in run.values.items() if key not in BESIDES), []).append(run.folder)
+    variants: dict[str, list[Path]] = {}
+    for values, folders in groups.items():
+        word, number = _word(values), 2
+        while f"{word}-{number}" in variants:
+            number += 1
+        variants[f"{word}-{number}" if word in variants else word] = folders
+    return variants
 
 
 def _word(values: Sequence[tuple[str, str]]) -> str:

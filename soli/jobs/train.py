@@ -17,7 +17,7 @@ from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
 from soli.jobs.next_steps import say_next
 from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
-from soli.jobs.resuming import begun_settings, is_begun, progress_of, resumed_settings
+from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
@@ -50,10 +50,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         settings = begun_settings(folder, config)
     else:
         settings = resumed_settings(folder, config) if resume else _new_settings(config)
-    sentence, has_ended = progress_of(folder, settings, goes_on) if resume else ("", False)
-    if sentence and is_first_process():
-        print(sentence)
-    if has_ended:
+    if resume and has_ended(folder, settings, goes_on):
         if is_alone and is_first_process():
             say_next("evaluate", setting("run", folder))
         return

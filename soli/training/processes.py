@@ -47,7 +47,7 @@ def start(device: torch.device, precision: str = "fp32") -> Accelerator:
 
 
 def is_first_process() -> bool:
-    """Whether this is the one process of several that speaks, before they have met; a process alone is."""
+    """Whether this is process 0 of torchrun, asked without an accelerator; a process alone is."""
     return os.environ.get("RANK", "0") == "0"
 
 
