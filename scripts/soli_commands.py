@@ -37,7 +37,7 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
     Raises SoliError where soli.train fails.
     """
     if is_finished(folder):
-        print(f"{folder} is finished already", flush=True)
+        print(f"{folder} is finished already\n", end="", flush=True)  # one write: threads print too
         return
     if (folder / "config.yaml").is_file():
         given = [f"resume={folder}"]
