@@ -92,7 +92,7 @@ class Workplace:
             return _told_to_install(name, call)
         small = small_training(configs) if name == "train" else EVALUATION if name == "evaluate" else []
         taken = [f"{key}={made}" for key in ("run_dir", "to") if (made := _made_by(call)) and Path(made).exists()]  # of another command
-        given = [f"{argument}_again" if argument in taken else argument for argument in call.here]
+        given = [f"{argument}_{len(self.answers)}" if argument in taken else argument for argument in call.here]
         arguments = [*given, *small]
         program = (lambda: _code(call.name, arguments)) if call.kind == "code" else (lambda: _main(name, arguments))
         named_after = lambda: [override for override in job_overrides() if override not in small]  # noqa: E731 - what the user gave
