@@ -61,12 +61,15 @@ def measure(name: str, folder: Path, overrides: Sequence[str]) -> dict:
 
 def watch(process: subprocess.Popen, last_before_steps: Path) -> Bytes:
     """What a process holds when a file appears, and the peaks of the process and of its workers, until it ends."""
-    seen = {"before steps": 0, "process": 0, "workers": 0}
+    seen, before = {"before steps": 0, "process": 0, "workers": 0}, set()
     while process.poll() is None:
         if seen["before steps"] == 0 and last_before_steps.exists():
             seen["before steps"] = read_field(process.pid, "status", "VmRSS")
         seen["process"] = max(seen["process"], read_field(process.pid, "status", "VmHWM"))
-        seen["workers"] = max(seen["workers"], sum(read_field(worker, "smaps_rollup", "Pss") for worker in children(process.pid)))
+        now = set(children(process.pid))
+        lasting = now & before  # the others may be commands that are only starting, for a moment with all pages of the process
+        seen["workers"] = max(seen["workers"], sum(read_field(worker, "smaps_rollup", "Pss") for worker in lasting))
+        before = now
         time.sleep(INTERVAL)
     return seen
 
