@@ -49,8 +49,8 @@ def build_tokenizer(config: Mapping[str, Any], captions: Iterable[str]) -> Token
 
 def build_captioner(config: Mapping[str, Any], tokenizer: Tokens, new: bool = True) -> Captioner:
     """The model that the config's parts describe; with `new` false it reads no pretrained weights."""
-    encoder = build(_without_files(config["encoder"], new))
-    decoder = build(_without_files(config["decoder"], new), feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
+    encoder = build(_section(config, "encoder", new))
+    decoder = build(_section(config, "decoder", new), feature_dim=encoder.feature_dim, vocabulary=tokenizer.words)
     projector = Embedding(encoder.feature_dim, **asdict(EmbeddingSettings(**config["embedding"])))
     generation = GenerationSettings(**config["generation"]).options
     mode, side = config["degradation"]["mode"], config["dataset"]["reference_side"]
@@ -67,13 +67,18 @@ def _matcher(config: Mapping[str, Any], feature_dim: int, tokenizer: Tokens, new
     """What the variant needs to match photographs and captions, if it does."""
     if not matches(config):
         return None
-    text_encoder = build(_without_files(config["text_encoder"], new), vocabulary=tokenizer.words)
+    text_encoder = build(_section(config, "text_encoder", new), vocabulary=tokenizer.words)
     return Matcher(feature_dim, text_encoder, **asdict(JointSettings(**config["joint"])))
 
 
-def _without_files(section: Mapping[str, Any], new: bool) -> dict[str, Any]:
-    """A part's section of the config; of a run that exists, without the files that only a new model reads."""
-    return {key: None if key in STARTING_FILES and not new else value for key, value in section.items()}
+def _section(config: Mapping[str, Any], part: str, new: bool) -> Mapping[str, Any]:
+    """A part's section of the config; of a run that exists, without files."""
+    return config[part] if new else without_files(config[part])
+
+
+def without_files(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's section of the config without the files that only a new model reads."""
+    return {key: None if key in STARTING_FILES else value for key, value in section.items()}
 
 
 def build_dataset(config: Mapping[str, Any], **changes: Any) -> CaptionDataset:
@@ -140,7 +145,9 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
         check_values(config, TrainConfig)
     except Exception as reason:  # of yaml, of OmegaConf, or ours
         advice = "Take it from a copy of the run, or train anew."
-        raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason).rstrip('.')}. {advice}") from reason
+        raise SoliError(
+            f"{path} is damaged, or of another version of soli, or has parts that are not here: {first_line(reason).rstrip('.')}. {advice}"
+        ) from reason
     return config
 
 
@@ -198,7 +205,7 @@ def runtime_settings(config: Mapping[str, Any]) -> RuntimeSettings:
     if on_cpu and torch.get_num_threads() > 1 and (load := load_of_others()):
         print(
             f"Other programs keep this machine busy (a load of {load:.0f} on {os.cpu_count()} cores), where several threads wait for each "
-            "other at every step: runtime.threads=1 can be many times quicker.",
+            "other at every step: runtime.threads=1 (or OMP_NUM_THREADS=1 before the command) can be many times quicker.",
             file=sys.stderr,
         )
     return runtime

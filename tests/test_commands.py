@@ -198,10 +198,32 @@ def test_a_condition_means_the_same_in_caption_as_in_evaluate(trained, run, tmp_
 def test_a_folder_or_a_single_file_can_be_captioned(trained, run, tmp_path):
     for name in "ba":
         Image.new("RGB", (50, 40), "red").save(tmp_path / f"{name}.png")
+    for name in ("captions.csv", ".DS_Store"):
+        (tmp_path / name).write_text("image,caption")
     folder = run("caption", f"run={trained}", f"images={tmp_path}")
     assert [Path(line.split("\t")[0]).name for line in folder.out.splitlines()] == ["a.png", "b.png"], folder.err
+    assert f"Left out, as no photographs: {tmp_path / '.DS_Store'}, {tmp_path / 'captions.csv'}" in folder.err
     single = run("caption", f"run={trained}", f"images={tmp_path / 'a.png'}")
     assert single.out.splitlines() == folder.out.splitlines()[:1]
+
+
+def test_an_evaluation_says_whether_the_run_has_come_to_its_end(trained, run, tmp_path):
+    assert "has not come to its end" not in run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[original]").out
+    assert run("train", *SMALL, "runtime.max_steps=4", f"run_dir={tmp_path / 'run'}").code == 0
+    answer = run("evaluate", f"run={tmp_path / 'run'}", "metrics=[CIDEr]", "conditions=[original]")
+    assert answer.code == 0 and f"The run {tmp_path / 'run'} has not come to its end: this is of step 4, or before." in answer.out
+
+
+def test_few_photographs_are_said_to_be_few(run, tmp_path):
+    few = ["dataset=folder", f"dataset.root={tmp_path}", f"run_dir={tmp_path / 'run'}"]
+    (tmp_path / "captions.csv").write_text("image,caption,split\n" + "".join(f"{name}.png,a square,{name}\n" for name in ("train", "val")))
+    for name in ("train", "val"):
+        Image.new("RGB", (50, 40), "red").save(tmp_path / f"{name}.png")
+    answer = run("train", *SMALL[3:], *few)
+    assert answer.code == 0, answer.err
+    assert "no photograph is in the split test: evaluate with split=val" in answer.out
+    assert "validation has 1 photograph: a CIDEr of so few says little, and of one it is always 0" in answer.out
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.evaluate run={tmp_path / 'run'} split=val"
 
 
 def test_evaluation_elsewhere_leaves_the_first_one_alone(trained, run, tmp_path):

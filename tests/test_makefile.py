@@ -120,14 +120,16 @@ def test_a_missing_python_is_said_in_a_sentence(project: Path) -> None:
     assert "There is no no-such-python here" in answer.stdout
 
 
-def test_training_anew_removes_the_toy_runs_only(project: Path) -> None:
-    for run in ("toy", "toy_par", "mine"):
+@pytest.mark.parametrize("there", [(), ("toy",), ("toy", "toy_par")])
+def test_training_goes_on_with_the_toy_runs_that_are_there(project: Path, there: tuple[str, ...]) -> None:
+    for run in there:
         (project / "runs" / run).mkdir(parents=True)
+        (project / "runs" / run / "config.yaml").write_text("precious", encoding="utf-8")
     assert make(project, "train", "PYTHON=./python").returncode == 0
-    assert [path.name for path in (project / "runs").iterdir()] == ["mine"]
+    assert all((project / "runs" / run / "config.yaml").read_text(encoding="utf-8") == "precious" for run in there)
     commands = (project / "calls.txt").read_text(encoding="utf-8").splitlines()[-4:]
-    runs = ("train experiment=toy", "train experiment=toy_par", "evaluate run=runs/toy", "evaluate run=runs/toy_par")
-    assert commands == [f"-m soli.{command}" for command in runs]
+    trained = [f"train experiment={run}{f' resume=runs/{run}' if run in there else ''}" for run in ("toy", "toy_par")]
+    assert commands == [f"-m soli.{command}" for command in (*trained, "evaluate run=runs/toy", "evaluate run=runs/toy_par")]
 
 
 def test_failing_tests_fail_make(project: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 import soli
@@ -115,8 +116,7 @@ def test_half_and_nothing_to_start_from_is_refused(run, tmp_path):  # noqa: F811
     [
         (["encoder.feature_dim=64"], ["another architecture", "encoder.feature_dim=32 there, 64 here."]),
         (["decoder.hidden_dim=64"], ["decoder.hidden_dim=32 there, 64 here"]),
-        (["vocabulary.min_count=3"], ["another vocabulary", "vocabulary.min_count=1"]),
-        (["dataset.seed=5"], ["another vocabulary"]),
+        (["vocabulary.min_count=3"], ["vocabulary.min_count=3 asks for other words", "leave it out"]),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(trained, run, tmp_path, overrides, culprits):  # noqa: F811
@@ -124,6 +124,30 @@ def test_a_start_that_does_not_fit_is_refused(trained, run, tmp_path, overrides,
     message = failed(run("train", *BASE, "variant=half", f"init_from={trained}", f"run_dir={tmp_path / 'run'}", *overrides))
     assert [culprit for culprit in culprits if culprit not in message] == [], message
     assert files(trained) == before and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_start_brings_its_words_and_its_architecture_to_other_photographs(trained, run, tmp_path, chosen):  # noqa: F811
+    parts = [override for override in BASE if chosen or not override.startswith(("encoder", "decoder"))]
+    overrides = [*(override for override in parts if not override.startswith("vocabulary")), "dataset.seed=5", "dataset.num_train=12"]
+    folder = tmp_path / "other"
+    answer = run("train", *overrides, "variant=par", f"init_from={trained}", f"run_dir={folder}")
+    assert answer.code == 0, answer.err
+    assert (folder / "vocabulary.json").read_bytes() == (trained / "vocabulary.json").read_bytes()
+    theirs, ours = (OmegaConf.load(one / "config.yaml") for one in (trained, folder))
+    assert ours.vocabulary == theirs.vocabulary and ours.encoder == theirs.encoder and ours.decoder == theirs.decoder
+    assert "The data are not those" in answer.out
+    assert soli.load(folder).caption([soli.datasets.ToyDataset().read_image(soli.datasets.ToyDataset().examples("test")[0])])
+
+
+def test_a_run_with_the_words_of_its_start_is_resumed_by_its_experiment(run, tmp_path):  # noqa: F811
+    start, folder = tmp_path / "start", tmp_path / "run"
+    assert run("train", *BASE, "vocabulary.min_count=2", f"run_dir={start}").code == 0
+    small = [override for override in BASE if not override.startswith("vocabulary")]
+    told = ["experiment=toy_par", *small, f"init_from={start}", "runtime.max_steps=2"]
+    assert run("train", *told, f"run_dir={folder}").code == 0
+    answer = run("train", *told, f"resume={folder}")
+    assert answer.code == 0, answer.err
 
 
 def test_a_start_may_lack_the_projector(trained, run, tmp_path):  # noqa: F811

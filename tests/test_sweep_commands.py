@@ -69,7 +69,8 @@ def test_a_sweep_that_was_interrupted_goes_on(run, tmp_path, monkeypatch):  # no
         stop_second(patch, step=4)
         answer = run("train", *given)
     assert answer.code == 130 and "Traceback" not in answer.err
-    assert answer.err.endswith("Stopped by SIGINT after step 4; continue with resume=baseline_1, or with all jobs by the same command.\n")
+    assert "Stopped by SIGINT after step 4; continue with python -m soli.train resume=baseline_1" in answer.err
+    assert answer.err.endswith("baseline_1, or with all jobs by the same command.\n")
     assert [row[-1] for row in table(answer.out)] == ["trained", "stopped", "begun"]  # not begun
     again = answer.out.splitlines()[-1].partition("  #")[0]
     assert shlex.split(again)[1:] == ["python", "-m", "soli.train", *given]

@@ -19,7 +19,7 @@ class Facts:
 
     `photographs` are in its archives, `splits` and `captions` those that training and evaluation use; `pattern` is what its photographs
     are called; `image_folders` where soli looks for them; `files` what each kind of caption file is called in the prepared folder;
-    `archives` what its archives are called; `where` its photographs and captions are had; `longer_side` of most originals, in pixels.
+    `archives` what its archives are called; `where` its photographs and captions are had.
     """
 
     name: str
@@ -32,7 +32,6 @@ class Facts:
     files: Mapping[str, str]
     archives: re.Pattern[str]
     where: Mapping[str, str]
-    longer_side: int
 
 
 FLICKR8K = Facts(
@@ -52,7 +51,6 @@ FLICKR8K = Facts(
         "splits": "Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt in Flickr8k_text.zip; or "
         f"{KARPATHY.format(name='flickr8k')}",
     },
-    longer_side=500,
 )
 FLICKR30K = Facts(
     name="flickr30k",
@@ -70,7 +68,6 @@ FLICKR30K = Facts(
         "(https://www.kaggle.com/datasets/hsankesara/flickr-image-dataset)",
         "captions": KARPATHY.format(name="flickr30k"),
     },
-    longer_side=500,
 )
 COCO = Facts(
     name="coco",
@@ -87,7 +84,6 @@ COCO = Facts(
         "ones, on https://cocodataset.org/#download",
         "captions": KARPATHY.format(name="coco"),
     },
-    longer_side=640,
 )
 DATASETS = {facts.name: facts for facts in (FLICKR8K, FLICKR30K, COCO)}
 

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from facts import Facts
-from PIL import Image
 from recognising import Found
 
 from soli.datasets import Flickr8kDataset, KarpathyDataset, find_leaks
 from soli.datasets.images import about_unreadable, unreadable
 from soli.datasets.photographs import PhotographDataset
 from soli.datasets.records import counted, read_text
+from soli.datasets.shrunk import about_shrunk, missing_reference_side
 from soli.interfaces import Example, SoliError
 from soli.json_text import parse_json
 
-SAMPLE = 200  # photographs, whose sizes tell whether they were shrunk
 RESULTS_LINE = re.compile(r"\s*(\S+\.jpg)\s*\|\s*(\d+)\s*(\|?)")
 
 
@@ -61,12 +60,9 @@ def verify(out: Path, found: Found, facts: Facts, partial: bool) -> Verdict:
     verdict.notes += dataset.notices
     _count(dataset, found, facts, verdict, partial)
     _look_at_photographs(dataset, found, verdict)
-    verdict.reference_side = _reference_side(dataset, facts)
+    verdict.reference_side = missing_reference_side(dataset)
     if verdict.reference_side is not None:
-        verdict.notes.append(
-            f"The photographs are smaller than the originals, whose longer side is {facts.longer_side}: "
-            f"give dataset.reference_side={facts.longer_side}, so that ratios are those of the originals."
-        )
+        verdict.notes.append(about_shrunk(verdict.reference_side))
     return verdict
 
 
@@ -139,20 +135,6 @@ def _look_at_photographs(dataset: PhotographDataset, found: Found, verdict: Verd
                 f"{counted(leak['count'], 'photograph')} {where}, byte for byte, under different names; the first: "
                 f"{', '.join(leak['examples'][0])}."
             )
-
-
-def _reference_side(dataset: PhotographDataset, facts: Facts) -> int | None:
-    """The originals' longer side where nearly none of a sample of the photographs has it."""
-    examples = [example for split in dataset.splits for example in dataset.examples(split)]
-    sides = []
-    for example in examples[:: max(1, len(examples) // SAMPLE)]:
-        try:
-            with Image.open(example.path) as image:
-                sides.append(max(image.size))
-        except Exception:  # it was named among the unreadable ones
-            continue
-    sides.sort()
-    return facts.longer_side if sides and sides[len(sides) * 9 // 10] < 0.9 * facts.longer_side else None
 
 
 def about_extras(paths: list[Path]) -> list[str]:

@@ -1,9 +1,14 @@
-"""From a config's `_target_` to the object it describes. Only the classes of soli's families are ever called."""
+"""From a config's `_target_` to the object it describes. Only the classes of soli's families are ever called.
+
+And classes of the modules that the user names in the environment variable SOLI_PARTS: a config, which may be a stranger's, cannot.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -16,6 +21,7 @@ from soli.spelling import nearest
 
 # The families of parts. Other code of soli writes files, which the config in a stranger's run folder must not reach.
 FAMILIES = ("datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives")
+OWN = "SOLI_PARTS"
 FAMILY_OF = {  # the sections of a config
     "dataset": "datasets",
     "encoder": "encoders",
@@ -44,8 +50,14 @@ def build(node: Mapping[str, Any], **extra: Any) -> Any:
 
 
 def find_target(target: object) -> Callable[..., Any]:
-    """The class of a family with this dotted name. Raises SoliError when there is none, or it was defined elsewhere."""
-    allowed = f"It must be the full name of a class in one of soli's {', '.join(FAMILIES)}, for example soli.encoders.ResNetEncoder."
+    """The class of a family with this dotted name, or of a module of the user's (SOLI_PARTS).
+
+    Raises SoliError when there is none, or it was defined elsewhere.
+    """
+    families = ", ".join(FAMILIES)
+    allowed = f"Name a class of your own, with its module in {OWN}, or one in soli's {families}, for example soli.encoders.ResNetEncoder."
+    if isinstance(target, str) and target.partition(".")[0] in _own_modules():
+        return _find_own(target)
     if not isinstance(target, str) or target.split(".")[0] != "soli":
         raise SoliError(f"_target_={show(target)} is not a part of soli. {allowed}")
     found: Any = importlib.import_module("soli")
@@ -60,10 +72,32 @@ def find_target(target: object) -> Callable[..., Any]:
 
 
 def check_family(target: Callable[..., Any], section: str) -> None:
-    """Raises SoliError for a class that is of another family than the section of a config is about."""
+    """Raises SoliError for a class of soli's that is of another family than the section of a config is about."""
+    if not _is_ours(target.__module__):
+        return
     family, wanted = target.__module__.split(".")[1], FAMILY_OF.get(section)
     if wanted not in (None, family):
         raise SoliError(f"_target_={target.__module__}.{target.__name__} is one of soli's {family}: give one of its {wanted}.")
+
+
+def _own_modules() -> list[str]:
+    """Modules, or packages, of the user's. Raises SoliError for Python's own and for soli."""
+    names = [name.strip() for name in os.environ.get(OWN, "").split(",") if name.strip()]
+    for name in names:
+        if not name.isidentifier() or name in sys.stdlib_module_names or name == "soli":
+            raise SoliError(f"{OWN}={show(os.environ[OWN])} must be names of modules or packages of your own, with commas between them.")
+    return names
+
+
+def _find_own(target: str) -> Callable[..., Any]:
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None) if module else None
+    except ModuleNotFoundError as reason:
+        raise SoliError(f"_target_={target}: {reason}. Is the folder that holds it in PYTHONPATH?") from reason
+    if not inspect.isclass(found):
+        raise SoliError(f"_target_={target} is no class: give its full name, such as my_parts.MyEncoder.")
+    return found
 
 
 def parameters(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:

@@ -7,6 +7,7 @@ from soli.datasets.folder import FolderDataset
 from soli.datasets.images import check_photographs, read_photograph, upright_rgb
 from soli.datasets.karpathy import KarpathyDataset
 from soli.datasets.leaks import find_leaks
+from soli.datasets.shrunk import about_shrunk, missing_reference_side
 from soli.datasets.toy import ToyDataset
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FolderDataset",
     "KarpathyDataset",
     "ToyDataset",
+    "about_shrunk",
     "batches",
     "check_photographs",
     "collate",
@@ -23,6 +25,7 @@ __all__ = [
     "data_fingerprint",
     "epoch_order",
     "find_leaks",
+    "missing_reference_side",
     "pad",
     "read_photograph",
     "unseen_batches",

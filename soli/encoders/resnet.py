@@ -108,7 +108,8 @@ def _load(network: nn.Module, path: Path, name: str, stages: int, known: dict) -
             if keys
         ]
         raise SoliError(
-            f"{path} does not hold the weights of {name} up to stage {stages}: keys {', '.join(found)}. Choose the encoder they belong to."
+            f"{path} does not hold the weights of {name} up to stage {stages}: keys {', '.join(found)}. Choose the encoder they belong to, "
+            "or with encoder.stages how many of its stages are used."
         )
     network.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
 

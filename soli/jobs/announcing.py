@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from soli.interfaces import CaptionDataset, Negatives
+from soli.jobs.same_data import say_if_shrunk
 from soli.model import Captioner
 from soli.printing import printable
 from soli.training.matching import Matching
@@ -18,6 +19,8 @@ from soli.training.schedule import captioned_views, has, matched_views, paramete
 from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
 from soli.vocabulary import Vocabulary
+
+FEW = 10  # photographs in validation: CIDEr weighs words by how many of them have each
 
 
 def summary(dataset: CaptionDataset) -> dict[str, Any]:
@@ -43,6 +46,12 @@ def announce(
     print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {words}")
     for notice in dataset.notices:
         print(f"  {printable(notice)}")
+    say_if_shrunk(dataset, indent="  ")
+    if "test" not in dataset.splits:
+        print("  no photograph is in the split test: evaluate with split=val, or name some in the captions' column `split`")
+    num_validated = min(len(dataset.examples("val")), recipe.validation.limit or math.inf)
+    if num_validated < FEW and recipe.validation.metric == "CIDEr":
+        print(f"  validation has {_counted(num_validated, 'photograph')}: a CIDEr of so few says little, and of one it is always 0")
     unknown = _share_unknown(dataset, model)
     if unknown > 0.05:
         print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")

@@ -20,8 +20,10 @@ from soli.jobs.next_steps import say_next
 from soli.jobs.sizes import check_files
 from soli.jobs.starting import check_captions
 from soli.model import Captioner
-from soli.printing import in_a_cell, printable
+from soli.printing import first_few, in_a_cell, printable
 from soli.runs import generation_settings, load, read_config, runtime_settings
+
+OTHERS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".md", ".html", ".pdf", ".zip")  # what may lie beside photographs
 
 
 def main(config: DictConfig) -> None:
@@ -91,11 +93,17 @@ def _draw_attention(model: Captioner, images: list[str], condition: Degradation,
 
 
 def _files(images: list[str]) -> list[str]:
-    """The files named, and those in the folders named. Raises SoliError when there are none."""
-    found = []
+    """The files named, and the photographs in the folders named. Raises SoliError when there are none."""
+    found, beside = [], []
     for image in map(Path, images):
         inside = sorted(path for path in image.iterdir() if path.is_file()) if image.is_dir() else [image]
-        found += [str(path) for path in inside]
+        others = [path for path in inside if image.is_dir() and (path.suffix.lower() in OTHERS or path.name.startswith("."))]
+        found += [str(path) for path in inside if path not in others]
+        beside += others
     if not found:
-        raise SoliError("images names no file: give at least one, for example images=[a.jpg], or a folder of photographs.")
+        folders = sorted(str(path) for image in map(Path, images) if image.is_dir() for path in image.iterdir() if path.is_dir())
+        below = f"; there are folders in it: {first_few(folders)}" if folders else ""
+        raise SoliError(f"images names no file: give at least one, for example images=[a.jpg], or a folder of photographs{below}.")
+    if beside:
+        print(printable(f"Left out, as no photographs: {first_few([str(path) for path in beside])}"), file=sys.stderr)
     return found

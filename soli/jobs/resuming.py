@@ -100,11 +100,12 @@ def _differences(begun: Any, wanted: Any, key: str = "") -> Iterator[str]:
 def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
     """The keys that an override sets: itself, and of an experiment everything but what may change.
 
-    Of an encoder or decoder that a pretrained model replaced, only the class can be compared.
+    Of an encoder or decoder that a pretrained model replaced, only the class can be compared; words are those of the run of `init_from`.
     """
+    free = ("runtime", "run_dir", "resume", "features", *(["vocabulary"] if settings["init_from"] is not None else []))
     if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
         return [f"{key}._target_"]
-    return [name for name in settings if name not in ("runtime", "run_dir", "resume", "features")] if key == "experiment" else [key]
+    return [name for name in settings if name not in free] if key == "experiment" else [key]
 
 
 def _agrees(key: str, given: Any, recorded: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Whether data are those that a run was trained on: one sentence where they are not, or where the run does not say."""
+"""Whether data are those that a run was trained on, and of the size that is said: one sentence where not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from soli.datasets import data_differences
+from soli.datasets import about_shrunk, data_differences, missing_reference_side
+from soli.interfaces import CaptionDataset
 from soli.json_text import read_object
 from soli.printing import printable, short
 
@@ -18,6 +19,13 @@ def say_of_data(run: str | Path, found: Mapping[str, Any]) -> None:
         print(f"The run {run} does not say what data it was trained on (no fingerprint in its data.json): these may be others.")
     elif different:
         print(printable(f"The data are not those that the run {run} was trained on ({short('; '.join(different), 1000)})."))
+
+
+def say_if_shrunk(dataset: CaptionDataset, indent: str = "") -> None:
+    """Prints a sentence where the photographs of a known dataset are smaller than its originals, and the user did not say so."""
+    longer_side = missing_reference_side(dataset)
+    if longer_side is not None:
+        print(f"{indent}{about_shrunk(longer_side)}")
 
 
 def _recorded(folder: Path) -> Any:

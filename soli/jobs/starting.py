@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from soli.bridge import load_pretrained, pretrained_sections
+from soli.bridge import load_pretrained, pretrained_sections, read_tokens
 from soli.configuration import find_target, job_overrides
 from soli.decoders import GPT2Decoder
 from soli.encoders import ViTEncoder
 from soli.interfaces import SoliError
 from soli.model import Captioner
-from soli.runs import STARTING_FILES, load_tokenizer, read_config
+from soli.runs import STARTING_FILES, Tokens, load_tokenizer, read_config, without_files
 from soli.training.checkpoint import load_weights
 
 PRETRAINED_PARTS = {"encoder": ViTEncoder, "decoder": GPT2Decoder}  # of the models that model.pretrained names
@@ -67,11 +67,23 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The config with what it leaves open of encoder and decoder (null, or details of an architecture) as in the run of `init_from`."""
+    """The config with the vocabulary of the run of `init_from`, and what is left open of encoder and decoder as there.
+
+    A part is left open where neither it nor an experiment is among the overrides; else what is null in it, and details of its architecture.
+    Raises SoliError for a vocabulary that the user has asked for otherwise.
+    """
     if config["init_from"] is None:
         return config
     theirs = read_config(Path(config["init_from"]), key="init_from")
-    return {**config, **{part: _filled(config[part], theirs[part]) for part in ("encoder", "decoder")}}
+    given = [override.lstrip("+") for override in job_overrides()]
+    asked = [override for override in given if override.startswith("vocabulary.")]
+    if asked and config["vocabulary"] != theirs["vocabulary"]:
+        raise SoliError(
+            f"{asked[-1]} asks for other words than those of init_from={config['init_from']}, which this run keeps: leave it out."
+        )
+    chosen = {part: any(override.startswith((f"{part}=", f"{part}.", "experiment=")) for override in given) for part in PRETRAINED_PARTS}
+    parts = {part: _filled(config[part], theirs[part]) if chosen[part] else without_files(theirs[part]) for part in chosen}
+    return {**config, **parts, "vocabulary": theirs["vocabulary"]}
 
 
 def _filled(given: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +111,21 @@ def _has_part(config: Mapping[str, Any], part: str) -> bool:
     return find_target(config[part]["_target_"]) is PRETRAINED_PARTS[part]
 
 
+def start_tokenizer(config: Mapping[str, Any]) -> Tokens | None:
+    """The words or pieces of words of the run of `init_from`, which its decoder has learnt; None without one.
+
+    Raises SoliError when `decoder.tokenizer` is of others.
+    """
+    if config["init_from"] is None:
+        return None
+    kept, source = load_tokenizer(Path(config["init_from"])), config["decoder"].get("tokenizer")
+    if source is not None and read_tokens(source).words != kept.words:
+        raise SoliError(
+            f"decoder.tokenizer={source} has other tokens than init_from={config['init_from']}, which this run keeps: leave it out."
+        )
+    return kept
+
+
 def load_start(model: Captioner, config: Mapping[str, Any]) -> None:
     """Puts the weights of the run or of the pretrained captioner that `config` starts from, if any, into `model`.
 
@@ -113,16 +140,10 @@ def load_start(model: Captioner, config: Mapping[str, Any]) -> None:
 def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
     """Puts the best weights of another run into `model`; a projector or matcher that the run did not have stays as it is.
 
-    Raises SoliError when the run's vocabulary or parts differ, naming the keys.
+    Raises SoliError when the run's parts differ, naming the keys.
     """
     folder = Path(run)
     theirs = read_config(folder, key="init_from")
-    if load_tokenizer(folder).words != model.tokenizer.words:
-        raise SoliError(
-            f"init_from={run} has another vocabulary than this run would: its words have other ids. Train on the same captions "
-            f"(dataset, its size, dataset.limit) with vocabulary.min_count={theirs['vocabulary']['min_count']} "
-            f"and decoder.tokenizer={theirs['decoder'].get('tokenizer') or 'null'}."
-        )
     try:
         for part in load_weights(folder / "best.safetensors", model, optional=("projector.", "matcher.")):
             print(f"init_from={run} has a {part[:-1]} of other sizes (embedding, joint, text_encoder): this one starts anew.")

@@ -21,7 +21,7 @@ from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_sett
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
-from soli.jobs.starting import check_replaced, completed, load_start, starts_trained
+from soli.jobs.starting import check_replaced, completed, load_start, start_tokenizer, starts_trained
 from soli.jobs.validating import validation
 from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, build_tokenizer, load_tokenizer, pick_device, write_run
@@ -96,7 +96,8 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}")
         if is_alone:
-            say_next("evaluate", setting("run", folder), *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
+            split = [] if "test" in dataset.splits else ["split=val"]
+            say_next("evaluate", setting("run", folder), *split, *(["metrics=retrieval"] if recipe.validation.metric == "rsum" else []))
 
 
 def _new_settings(config: DictConfig) -> dict[str, Any]:
@@ -107,9 +108,10 @@ def _new_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _captioner(settings: Any, dataset: CaptionDataset, resumed: Path | None, saved: bool) -> Captioner:
-    """The captioner with its first weights, if none were `saved`; with the words of the run that is resumed, if one is."""
+    """The captioner with its first weights, if none were `saved`; with the words of the run that is resumed, or started from, if one is."""
+    kept = load_tokenizer(resumed) if resumed is not None else start_tokenizer(settings)
     captions = (caption for example in dataset.examples("train") for caption in example.captions)
-    tokenizer = load_tokenizer(resumed) if resumed is not None else build_tokenizer(settings, captions)
+    tokenizer = kept if kept is not None else build_tokenizer(settings, captions)
     torch.manual_seed(settings["seed"])
     model = build_captioner(settings, tokenizer, new=not saved and settings["init_from"] is None)
     if not saved:

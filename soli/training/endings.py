@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 def advice(folder: Path) -> str:
     """How a training is continued."""
-    return f"continue with resume={folder}"
+    return f"continue with python -m soli.train resume={folder}"
 
 
 @contextmanager

@@ -23,8 +23,8 @@ FILES = {
 CASES = [
     # another run
     ("train init_from=", "init_from= holds an empty text", "give text or null"),
-    ("train init_from=runs/small", "encoder.feature_dim=32 there, 128 here", "Use the config of its own run"),
-    ("train init_from=runs/small dataset.num_train=12", "init_from=runs/small has another vocabulary", "Train on the same captions"),
+    ("train init_from=runs/small encoder.feature_dim=128", "encoder.feature_dim=32 there, 128 here", "Use the config of its own run"),
+    ("train init_from=runs/small vocabulary.min_count=9", "vocabulary.min_count=9 asks for other words than", "leave it out"),
     ("train init_from=runs/small model.pretrained=runs/vit", "are two starts", "leave one of them out"),
     # a captioner of transformers
     ("train model.pretrained=", "model.pretrained= holds an empty text", "give text or null"),

@@ -62,6 +62,39 @@ def test_build_names_wrong_arguments(changes: Mapping[str, Any], extra: Mapping[
         build({"_target_": "soli.encoders.TinyEncoder", **changes}, **extra)
 
 
+@pytest.fixture
+def own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A class in a file of a user's."""
+    (tmp_path / "my_own_parts.py").write_text(
+        "class Grid:\n    def __init__(self, side: int):\n        self.side = side\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "my_own_parts.Grid"
+
+
+def test_a_part_of_the_users_own_is_built_where_the_user_names_its_module(own_part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SoliError, match=r"my_own_parts\.Grid is not a part of soli.*SOLI_PARTS"):
+        build({"_target_": own_part, "side": 3})
+    monkeypatch.setenv("SOLI_PARTS", "other, my_own_parts")
+    assert build({"_target_": own_part, "side": 3}).side == 3
+    for changes, reason in (
+        ({"_target_": "my_own_parts.Gird"}, "my_own_parts.Gird is no class"),
+        ({"_target_": "my_own_parts"}, "my_own_parts is no class"),
+        ({"_target_": "other.Grid"}, "No module named 'other'. Is the folder that holds it in PYTHONPATH"),
+        ({"_target_": "subprocess.Popen"}, "not a part of soli"),
+        ({"sied": 3}, r"no argument sied \(did you mean side\?\)"),
+    ):
+        with pytest.raises(SoliError, match=reason):
+            build({"_target_": own_part, "side": 3, **changes})
+
+
+@pytest.mark.parametrize("named", ["os", "my_own_parts,subprocess", "soli", "my_own_parts.Grid"])
+def test_python_itself_is_no_part(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLI_PARTS", named)
+    with pytest.raises(SoliError, match="SOLI_PARTS=.* must be names of modules or packages of your own"):
+        build({"_target_": "os.system", "command": "true"})
+
+
 def test_a_config_cannot_write_files(tmp_path: Path) -> None:
     precious = tmp_path / "notes.txt"
     precious.write_text("mine", encoding="utf-8")

@@ -103,6 +103,6 @@ def _words(text: str) -> list[str]:
     for placeholder, meant in PLACEHOLDERS.items():
         text = text.replace(placeholder, meant)
     words = [word for word in shlex.split(text, comments=True) if word != "..."]
-    if any(re.search(r"[<>]|(^|[=\[,:])/", word) for word in words if " " not in word):
+    if any(re.search(r"[<>]|(^|[=\[,:])/", word.replace("file://", "")) for word in words if " " not in word):
         raise ValueError(f"{text}: a placeholder or path that no test fills in. Add it to PLACEHOLDERS of tests/documents/calls.py.")
     return words

@@ -28,6 +28,7 @@ def write_files(folder: Path) -> None:
     write_own_photographs(folder / "data" / "mine")
     write_glove(folder / "data" / "glove" / f"glove.6B.{GLOVE_DIM}d.txt")
     write_vit(folder / "vit-tiny")
+    write_own_part(folder / "mine")
     for name in RESNETS:
         write_resnet(name, folder / "torch" / "hub" / "checkpoints")
     pictures = make_pictures(folder / "photographs", count=2, size=(48, 40))
@@ -53,6 +54,14 @@ def write_own_photographs(root: Path) -> None:
         table = csv.DictWriter(file, ["image", "caption", "split"])
         table.writeheader()
         table.writerows(rows)
+
+
+def write_own_part(folder: Path) -> None:
+    """An encoder of a user's, and its yaml."""
+    (folder / "configs" / "encoder").mkdir(parents=True)
+    (folder / "my_parts.py").write_text("import soli.encoders\n\n\nclass Grid(soli.encoders.TinyEncoder):\n    pass\n", encoding="utf-8")
+    arguments = "".join(f"{key}: {value}\n" for key, value in {"feature_dim": 32, "input_size": 32, "framing": "squash"}.items())
+    (folder / "configs" / "encoder" / "grid.yaml").write_text(f"_target_: my_parts.Grid\n{arguments}", encoding="utf-8")
 
 
 def write_glove(path: Path) -> None:

@@ -96,12 +96,13 @@ class Workplace:
         arguments = [*given, *small]
         program = (lambda: _code(call.name, arguments)) if call.kind == "code" else (lambda: _main(name, arguments))
         named_after = lambda: [override for override in job_overrides() if override not in small]  # noqa: E731 - what the user gave
-        with mock.patch("soli.jobs.run_folder.job_overrides", named_after):
+        with mock.patch("soli.jobs.run_folder.job_overrides", named_after), mock.patch("soli.jobs.starting.job_overrides", named_after):
             return _answer(program)
 
     def _composed(self, name: str, call: Call) -> list[dict]:
         """The config of each job, on a GPU if that is what the command says; names of folders that are made of other settings aside."""
-        overrides = [override for override in call.overrides if not override.startswith("hydra") and "${" not in override]
+        kept = re.compile(r"(?!hydra)|hydra\.searchpath=")
+        overrides = [override for override in call.overrides if kept.match(override) and "${" not in override]
         return [OmegaConf.to_container(compose(job, name), resolve=True) for job in jobs_of(overrides, call.makes_several)]
 
     def _provide(self, folder: str) -> None:
@@ -128,7 +129,11 @@ class Workplace:
         given = dict(variable.split("=", 1) for variable in variables)
         own = {"HOME": str(self.folder), "TORCH_HOME": str(self.folder / "torch"), "HF_HUB_OFFLINE": "1"}
         threads = torch.get_num_threads()
-        with contextlib.chdir(self.folder), mock.patch.dict(os.environ, {**own, **given}), mock.patch.multiple(Meteor, **NO_JAVA):
+        with contextlib.ExitStack() as changes:
+            changes.enter_context(contextlib.chdir(self.folder))
+            changes.enter_context(mock.patch.dict(os.environ, {**own, **given}))
+            changes.enter_context(mock.patch.object(sys, "path", [*filter(None, [given.get("PYTHONPATH")]), *sys.path]))
+            changes.enter_context(mock.patch.multiple(Meteor, **NO_JAVA))
             try:
                 yield
             finally:

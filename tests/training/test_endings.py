@@ -10,7 +10,7 @@ from soli.training.endings import interruptible, resumable, told_of
 
 def test_the_advice_is_added_once_and_to_mistakes_only():
     with (
-        pytest.raises(SoliError, match=r"a\.jpg does not exist\. Training stops.*continue with resume=runs/a\.$"),
+        pytest.raises(SoliError, match=r"a\.jpg does not exist\. Training stops.*soli\.train resume=runs/a\.$"),
         resumable(Path("runs/a")),
     ):
         raise SoliError("The photograph a.jpg does not exist.")
@@ -43,7 +43,8 @@ def test_a_stream_passes_items_on_and_closing_it_closes_what_it_reads():
 
 
 @pytest.mark.parametrize(
-    ("said", "message"), [("", "Interrupted; continue with resume=runs/a"), ("Stopped after step 3.", "Stopped after step 3.")]
+    ("said", "message"),
+    [("", "Interrupted; continue with python -m soli.train resume=runs/a"), ("Stopped after step 3.", "Stopped after step 3.")],
 )
 def test_ctrl_c_says_how_to_go_on(said, message):
     with pytest.raises(KeyboardInterrupt) as caught, interruptible(Path("runs/a")):

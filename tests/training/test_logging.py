@@ -58,7 +58,7 @@ def test_a_log_is_cut_where_it_is_spoilt(tmp_path, spoilt):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_is_told_with_what_to_do(tmp_path):
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    said = r"metrics\.jsonl.*[Nn]o space left.*Free some space there, then continue with resume="
+    said = r"metrics\.jsonl.*[Nn]o space left.*Free some space there, then continue with python -m soli.train resume="
     with pytest.raises(SoliError, match=said), MetricsLog(tmp_path) as log:
         log.write(1, loss=0.5)
 
