@@ -162,7 +162,8 @@ def _wrong_value(key: str, value: Any, kind: Any) -> str:
     wanted = nearest(value, choices(kind)) if isinstance(value, str) else ""
     is_scalar = isinstance(value, bool | int | float)
     quote = f" To pass {show(value)} as text, quote it: \"{key}='{show(value)}'\"." if is_scalar and accepts("", kind) else ""
-    return f"{key}={show(value)} must be {describe(kind)}{wanted}.{quote}"
+    one = f" Write {key}=[{value}]." if isinstance(value, str) and value and accepts([value], kind) else ""
+    return f"{key}={show(value)} must be {describe(kind)}{wanted}.{quote}{one}"
 
 
 def _unknown(key: str, known: Sequence[str], groups: Sequence[str]) -> str:

@@ -26,6 +26,8 @@ from soli.training.forecast import duration
 from soli.training.interruption import StopRequest
 
 PAUSE = 0.1  # seconds between two looks at the processes
+FIRST_NEWS, MOST_SECONDS = 60, 600  # when it is first said how far the jobs are, and the longest time between two such lines
+END = 2000  # bytes of a log, in which its last line is
 STOPPED = (INTERRUPTED, -signal.SIGINT)  # the exit codes of commands after Ctrl-C, the second one before they can answer
 
 
@@ -47,6 +49,7 @@ def run(name: str, jobs: Sequence[Job], at_a_time: int, folder: Path, outcomes: 
     slots = list(range(min(at_a_time, len(jobs))))
     num_slots, is_passed_on = len(slots), False
     folder.mkdir(parents=True, exist_ok=True)
+    news, between = time.monotonic() + FIRST_NEWS, FIRST_NEWS
     with StopRequest() as stop:
         try:
             while running or (waiting and not stop.requested):
@@ -60,6 +63,10 @@ def run(name: str, jobs: Sequence[Job], at_a_time: int, folder: Path, outcomes: 
                     running.remove(one)
                     slots.append(one.slot)
                     outcomes[one.job.number] = _end(one)
+                if time.monotonic() > news:
+                    _say_how_far(running)
+                    between = min(2 * between, MOST_SECONDS)
+                    news = time.monotonic() + between
                 time.sleep(PAUSE)
         finally:
             for one in running:
@@ -104,6 +111,16 @@ def _end(one: _Running) -> Outcome:
     how = "is done" if not code else "was stopped" if outcome.code == INTERRUPTED else "has failed"
     print(printable(f"Job {one.job.number + 1} {how} after {took}: {one.job.title}"), flush=True)
     return outcome
+
+
+def _say_how_far(running: Sequence[_Running]) -> None:
+    """The last line of what each job has printed, a progress bar as a rule."""
+    for one in running:
+        with open(one.log, "rb") as file:
+            file.seek(-min(END, one.log.stat().st_size), os.SEEK_END)
+            lines = file.read().decode("utf-8", errors="replace").replace("\r", "\n").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing yet")
+        print(printable(f"Job {one.job.number + 1}: {last}"), flush=True)
 
 
 def _last_words(log: Path, code: int) -> str:

@@ -93,13 +93,14 @@ def compare_runs(groups: Mapping[str, Sequence[ScoredRun]]) -> dict[str, Any]:
 
 
 def comparison_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str, Any]]:
-    """A row per condition and variant: the score's mean and spread over seeds, its difference from the first variant's, 95 % interval."""
+    """A row per condition and variant: the score's mean and spread over seeds; of several the difference from the first, 95 % interval."""
     rows = []
     variants = comparison["variants"]
     for condition in next(iter(variants.values()))["scores"]:
         for name, variant in variants.items():
             spread = variant["scores"][condition][score]
             difference = variant["differences"].get(condition, {}).get(score, {})
+            compared = {"difference": "value", "low": "low", "high": "high", "p": "p"} if len(variants) > 1 else {}
             rows.append(
                 {
                     "condition": condition,
@@ -107,10 +108,7 @@ def comparison_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str,
                     score: spread["mean"],
                     "std": spread["std"],
                     "seeds": spread["number"],
-                    "difference": difference.get("value"),
-                    "low": difference.get("low"),
-                    "high": difference.get("high"),
-                    "p": difference.get("p"),
+                    **{column: difference.get(key) for column, key in compared.items()},
                 }
             )
     return rows

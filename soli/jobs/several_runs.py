@@ -56,9 +56,11 @@ class Several(NamedTuple):
         for name, members in self.groups.items() if not isinstance(runs, Mapping) else ():
             if len(members) > 1:
                 print(f"{printable(name)} is {printable(', '.join(members))}, which differ in nothing but the seed and the like.")
-        print(
-            "Differences are from the first variant, low to high their 95 % intervals: paired bootstrap over photographs, not over seeds."
-        )
+        if len(self.groups) > 1:
+            print(
+                "Differences are from the first variant, low to high their 95 % intervals: "
+                "paired bootstrap over photographs, not over seeds."
+            )
 
 
 def own_folder(shared: Path, run: Path) -> Path:

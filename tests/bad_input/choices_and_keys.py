@@ -39,7 +39,7 @@ CASES = [
     ("train loader.flip=maybe", "loader.flip=maybe", "must be true or false"),
     ("train optimizer.lr=nan", "optimizer.lr=nan", "must be a number"),
     ("train optimizer=fast", "optimizer=fast is not a section", "optimizer.<key>=<value>"),
-    ("train validation.conditions=original", "validation.conditions=original", "must be a list such as [a,b]"),
+    ("train validation.conditions=original", "must be a list such as [a,b]", "Write validation.conditions=[original]."),
     ("train run_dir=2024", "run_dir=2024", "run_dir='2024'"),
     ("train optimizer.lr=${nothing}", "optimizer.lr", "Check what stands between ${ and }"),
     ("train variant.phases.caption.train={}", "variant.phases.caption.train={} changes nothing", "0 or null take away"),

@@ -74,6 +74,13 @@ def test_as_many_run_at_a_time_as_was_said(run, tmp_path: Path) -> None:
     assert max(seen) == 2, seen
 
 
+def test_it_is_said_how_far_jobs_are(run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "FIRST_NEWS", 0.3)
+    run(2, r"printf 'begun\ncaption 1/2: 10%%\rcaption 1/2: 20%%'; sleep 1.2", "sleep 1.2")
+    out = capsys.readouterr().out
+    assert "Job 1: caption 1/2: 20%\n" in out and "Job 2: nothing yet\n" in out
+
+
 def test_a_job_is_told_its_number_and_that_it_is_one_job(run, tmp_path: Path) -> None:
     run(1, 'echo "$@"', 'echo "$@"')
     for number in (1, 2):
