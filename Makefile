@@ -14,8 +14,8 @@ python := $(ENVIRONMENT)/bin/python
 # Newer than pyproject.toml and the constraints exactly when the environment fits them.
 installed := $(ENVIRONMENT)/soli-installed
 
-# What makes a training go on with its run, if there is one.
-begun = $(if $(wildcard $1/config.yaml), resume=$1)
+# The training of an experiment, or what goes on with its run where there is one.
+begun = $(if $(wildcard runs/$1/config.yaml),resume=runs/$1,experiment=$1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,8 +28,8 @@ help: ## list these targets
 install: $(installed) ## build the environment .venv: a few minutes, 6 GB; the other targets do it when they need to
 
 train: $(installed) ## train a toy captioner, then SOLI-par from it, and evaluate both: minutes, no download; goes on with runs/toy, if it is there
-	$(python) -m soli.train experiment=toy$(call begun,runs/toy)
-	$(python) -m soli.train experiment=toy_par$(call begun,runs/toy_par)
+	$(python) -m soli.train $(call begun,toy)
+	$(python) -m soli.train $(call begun,toy_par)
 	$(python) -m soli.evaluate run=runs/toy
 	$(python) -m soli.evaluate run=runs/toy_par
 

@@ -20,6 +20,7 @@ from soli.byte_pairs import BytePairs
 from soli.configuration import build, compose
 from soli.configuration.checks import check_values
 from soli.configuration.schema import TrainConfig
+from soli.configuration.targets import UnknownPart
 from soli.configuration.written import read_written
 from soli.disks import remedy, told, write_whole
 from soli.embedding import Embedding
@@ -143,11 +144,11 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
             defaults = OmegaConf.to_container(compose(), resolve=True)
             config |= {name: defaults[name] for name in missing}
         check_values(config, TrainConfig)
+    except UnknownPart as reason:
+        raise SoliError(f"{path}: {reason}") from reason
     except Exception as reason:  # of yaml, of OmegaConf, or ours
         advice = "Take it from a copy of the run, or train anew."
-        raise SoliError(
-            f"{path} is damaged, or of another version of soli, or has parts that are not here: {first_line(reason).rstrip('.')}. {advice}"
-        ) from reason
+        raise SoliError(f"{path} is damaged, or of another version of soli: {first_line(reason).rstrip('.')}. {advice}") from reason
     return config
 
 

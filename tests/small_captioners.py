@@ -55,13 +55,13 @@ def make_run(folder, *overrides):
     return folder
 
 
-def make_byte_pairs(path):
+def make_byte_pairs(path, num_tokens=400):
     """A tokenizer.json of GPT-2's kind, trained on the toy captions."""
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=num_tokens, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
     backend.train_from_iterator(captions(), trainer)
     backend.save(str(path))
     return path

@@ -1,7 +1,9 @@
 """scripts/benchmark: at tiny sizes both ways give the same numbers, a peer that gives others is refused, and each works as it says."""
 
 import importlib
+import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -152,6 +154,14 @@ def test_memory_sees_what_a_process_held_before_its_steps_its_peak_and_its_worke
     assert 100 * mebibytes < seen["before steps"] < 150 * mebibytes
     assert 200 * mebibytes < seen["process"] < 250 * mebibytes
     assert 150 * mebibytes < seen["workers"] < 230 * mebibytes  # half of the 100 that it shares are its own
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what a process holds")
+def test_memory_takes_a_command_that_is_seen_once_for_no_worker(script, tmp_path, monkeypatch):
+    memory, looks = script("memory"), itertools.cycle([[os.getpid()], []])
+    monkeypatch.setattr(memory, "children", lambda _: next(looks))
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"]) as process:
+        assert memory.watch(process, tmp_path / "there")["workers"] == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what a process holds")

@@ -208,7 +208,8 @@ def test_a_folder_or_a_single_file_can_be_captioned(trained, run, tmp_path):
 
 
 def test_an_evaluation_says_whether_the_run_has_come_to_its_end(trained, run, tmp_path):
-    assert "has not come to its end" not in run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[original]").out
+    answer = run("evaluate", f"run={trained}", "metrics=[CIDEr]", "conditions=[original]")
+    assert answer.code == 0 and "has not come to its end" not in answer.out
     assert run("train", *SMALL, "runtime.max_steps=4", f"run_dir={tmp_path / 'run'}").code == 0
     answer = run("evaluate", f"run={tmp_path / 'run'}", "metrics=[CIDEr]", "conditions=[original]")
     assert answer.code == 0 and f"The run {tmp_path / 'run'} has not come to its end: this is of step 4, or before." in answer.out

@@ -99,6 +99,7 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run, tmp_path):  
     before = files(runs[0])
     answer = run("evaluate", listed, *QUICK)
     assert answer.out.count("is there already") == 2 and files(runs[0]) == before
+    assert "ifference" not in answer.out  # there is one variant
     comparison = json.loads((tmp_path / "comparison" / "test" / "good" / "comparison.json").read_text())
     assert list(comparison["variants"]) == ["good"] and len(comparison["variants"]["good"]["runs"]) == 2
     shutil.copy(runs[2] / "best.safetensors", runs[1] / "best.safetensors")

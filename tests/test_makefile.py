@@ -128,7 +128,7 @@ def test_training_goes_on_with_the_toy_runs_that_are_there(project: Path, there:
     assert make(project, "train", "PYTHON=./python").returncode == 0
     assert all((project / "runs" / run / "config.yaml").read_text(encoding="utf-8") == "precious" for run in there)
     commands = (project / "calls.txt").read_text(encoding="utf-8").splitlines()[-4:]
-    trained = [f"train experiment={run}{f' resume=runs/{run}' if run in there else ''}" for run in ("toy", "toy_par")]
+    trained = [f"train resume=runs/{run}" if run in there else f"train experiment={run}" for run in ("toy", "toy_par")]
     assert commands == [f"-m soli.{command}" for command in (*trained, "evaluate run=runs/toy", "evaluate run=runs/toy_par")]
 
 

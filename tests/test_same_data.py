@@ -68,7 +68,7 @@ def test_an_evaluation_says_nothing_of_the_same_data_and_one_sentence_of_others(
     assert str(folder) in sentence and "test: content of the photographs" in sentence and "val: captions" in sentence
     assert "train:" not in sentence
     out = evaluated(run, folder, data, "dataset.limit=1")
-    assert SAID not in out and "dataset.limit=1: no more photographs than these, the first of test." in out
+    assert SAID not in out and "No more than the first 1 photographs of test are evaluated (dataset.limit)." in out
 
 
 @pytest.mark.parametrize("content", [None, "{}", "[1]", '{"fingerprint": {"splits": {"test": 3}}}', "no json", "[" * 100_000])

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 import soli
+from tests.small_captioners import make_byte_pairs
 from tests.test_commands import SMALL, failed, files, run, trained  # noqa: F401 - fixtures
 
 BASE = [override for override in SMALL if not override.startswith("variant.")] + ["epochs=2"]
@@ -137,7 +138,54 @@ def test_a_start_brings_its_words_and_its_architecture_to_other_photographs(trai
     theirs, ours = (OmegaConf.load(one / "config.yaml") for one in (trained, folder))
     assert ours.vocabulary == theirs.vocabulary and ours.encoder == theirs.encoder and ours.decoder == theirs.decoder
     assert "The data are not those" in answer.out
-    assert soli.load(folder).caption([soli.datasets.ToyDataset().read_image(soli.datasets.ToyDataset().examples("test")[0])])
+    assert answer.out.splitlines()[-1] == f"Next: python -m soli.evaluate run={folder}"
+
+
+def test_a_start_whose_words_have_changed_since_is_refused(trained, run, tmp_path):  # noqa: F811
+    start, folder = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(trained, start)
+    given = [*BASE, "variant=par", f"init_from={start}", f"run_dir={folder}", "runtime.max_steps=1"]
+    assert run("train", *given).code == 0
+    for name in ("last.safetensors", "best.safetensors"):  # as if it had been killed before its first checkpoint
+        (folder / name).unlink(missing_ok=True)
+    words = json.loads((start / "vocabulary.json").read_text())
+    (start / "vocabulary.json").write_text(json.dumps([*words[:-2], words[-1], words[-2]]))
+    message = failed(run("train", f"resume={folder}"))
+    assert f"init_from={start} has other words than when this run began" in message
+
+
+def test_byte_pairs_come_from_the_start_too(run, tmp_path):  # noqa: F811
+    pieces, others = make_byte_pairs(tmp_path / "tokenizer.json"), make_byte_pairs(tmp_path / "others.json", num_tokens=300)
+    sizes = "decoder.architecture={n_embd: 32, n_layer: 1, n_head: 2, n_positions: 64}"
+    base = [override for override in BASE if not override.startswith(("decoder.", "vocabulary."))]
+    start, folder = tmp_path / "start", tmp_path / "run"
+    assert run("train", *base, "decoder=tiny_gpt2", sizes, f"decoder.tokenizer={pieces}", f"run_dir={start}").code == 0
+    given = [*base, "variant=par", f"init_from={start}", f"run_dir={folder}"]
+    message = failed(run("train", *given, "decoder=tiny_gpt2", sizes, f"decoder.tokenizer={others}"))
+    assert f"decoder.tokenizer={others} has other tokens than init_from={start}" in message and not folder.exists()
+    answer = run("train", *given, "dataset.seed=5")
+    assert answer.code == 0 and (folder / "tokenizer.json").read_bytes() == (start / "tokenizer.json").read_bytes(), answer.err
+
+
+def test_a_key_of_a_part_that_the_start_brings_wants_the_part_named(trained, run, tmp_path):  # noqa: F811
+    base = [override for override in BASE if not override.startswith(("encoder", "decoder"))]
+    start, folder = tmp_path / "start", tmp_path / "run"
+    grown = ["encoder=resnet18", "encoder.weights=null", "encoder.input_size=32", "encoder.stages=1"]
+    assert run("train", *base, *grown, f"run_dir={start}", "runtime.max_steps=1").code == 0
+    given = [*base, f"init_from={start}", f"run_dir={folder}", "runtime.max_steps=1"]
+    message = failed(run("train", *given, "encoder.input_size=64"))
+    assert "encoder.input_size=64 is for the TinyEncoder" in message and "has a ResNetEncoder: choose encoder=<" in message
+    answer = run("train", *given, "encoder=resnet18", "encoder.weights=null", "encoder.stages=1", "encoder.input_size=64")
+    assert answer.code == 0 and OmegaConf.load(folder / "config.yaml").encoder.input_size == 64, answer.err
+
+
+def test_a_run_is_not_named_after_parts_that_its_start_brings(trained, run, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    base = [override for override in BASE if not override.startswith(("encoder", "decoder"))]
+    answer = run("train", *base, f"init_from={trained}", "runtime.max_steps=1")
+    assert answer.code == 0, answer.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("toy_baseline_")
 
 
 def test_a_run_with_the_words_of_its_start_is_resumed_by_its_experiment(run, tmp_path):  # noqa: F811

@@ -144,7 +144,7 @@ def _fields(value: Mapping[str, Any], section: Any, key: str) -> tuple[dict[str,
             check_family(target, key)
             named, takes_others = parameters(target)
         except SoliError as reason:
-            raise SoliError(f"{key}.{reason}") from reason
+            raise type(reason)(f"{key}.{reason}" if str(reason).startswith("_target_") else str(reason)) from reason
         return {"_target_": str, **named}, takes_others
     if get_origin(section) is dict:
         return dict.fromkeys(value, get_args(section)[1]), False
@@ -162,7 +162,7 @@ def _wrong_value(key: str, value: Any, kind: Any) -> str:
     wanted = nearest(value, choices(kind)) if isinstance(value, str) else ""
     is_scalar = isinstance(value, bool | int | float)
     quote = f" To pass {show(value)} as text, quote it: \"{key}='{show(value)}'\"." if is_scalar and accepts("", kind) else ""
-    one = f" Write {key}=[{value}]." if isinstance(value, str) and value and accepts([value], kind) else ""
+    one = f" Write {key}=[{value}]." if isinstance(value, str) and accepts([value], kind) else ""
     return f"{key}={show(value)} must be {describe(kind)}{wanted}.{quote}{one}"
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,11 +117,11 @@ def _end(one: _Running) -> Outcome:
 def _say_how_far(running: Sequence[_Running]) -> None:
     """The last line of what each job has printed, a progress bar as a rule."""
     for one in running:
-        with open(one.log, "rb") as file:
-            file.seek(-min(END, one.log.stat().st_size), os.SEEK_END)
+        with suppress(OSError), open(one.log, "rb") as file:
+            file.seek(-min(END, os.fstat(file.fileno()).st_size), os.SEEK_END)
             lines = file.read().decode("utf-8", errors="replace").replace("\r", "\n").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing yet")
-        print(printable(f"Job {one.job.number + 1}: {last}"), flush=True)
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing yet")
+            print(printable(f"Job {one.job.number + 1}: {last}"), flush=True)
 
 
 def _last_words(log: Path, code: int) -> str:

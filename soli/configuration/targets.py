@@ -1,6 +1,7 @@
-"""From a config's `_target_` to the object it describes. Only the classes of soli's families are ever called.
+"""From a config's `_target_` to the object it describes.
 
-And classes of the modules that the user names in the environment variable SOLI_PARTS: a config, which may be a stranger's, cannot.
+Only classes of soli's families are ever called, and those that modules define which the user names in the environment variable SOLI_PARTS:
+the config may be a stranger's.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from soli.spelling import nearest
 # The families of parts. Other code of soli writes files, which the config in a stranger's run folder must not reach.
 FAMILIES = ("datasets", "degradations", "encoders", "decoders", "text_encoders", "losses", "negatives")
 OWN = "SOLI_PARTS"
+ALLOWED = f"Name a class of a module of yours that {OWN} has, or one in soli's {', '.join(FAMILIES)}, such as soli.encoders.ResNetEncoder."
 FAMILY_OF = {  # the sections of a config
     "dataset": "datasets",
     "encoder": "encoders",
@@ -32,6 +34,10 @@ FAMILY_OF = {  # the sections of a config
     "matching.loss": "losses",
     "matching.negatives": "negatives",
 }
+
+
+class UnknownPart(SoliError):
+    """A config names a part that is not here."""
 
 
 def build(node: Mapping[str, Any], **extra: Any) -> Any:
@@ -54,20 +60,18 @@ def find_target(target: object) -> Callable[..., Any]:
 
     Raises SoliError when there is none, or it was defined elsewhere.
     """
-    families = ", ".join(FAMILIES)
-    allowed = f"Name a class of your own, with its module in {OWN}, or one in soli's {families}, for example soli.encoders.ResNetEncoder."
     if isinstance(target, str) and target.partition(".")[0] in _own_modules():
         return _find_own(target)
     if not isinstance(target, str) or target.split(".")[0] != "soli":
-        raise SoliError(f"_target_={show(target)} is not a part of soli. {allowed}")
+        raise UnknownPart(f"_target_={show(target)} is not a part of soli. {ALLOWED}")
     found: Any = importlib.import_module("soli")
     for position, name in enumerate(target.split(".")[1:], start=1):
         here, found = found, _member(found, name)
         if found is None:
             before = ".".join(target.split(".")[:position])
-            raise SoliError(f"_target_={target}: {before} has no {name}{nearest(name, _parts(here))}. {allowed}")
+            raise SoliError(f"_target_={target}: {before} has no {name}{nearest(name, _parts(here))}. {ALLOWED}")
     if not inspect.isclass(found) or not _is_part(found.__module__):
-        raise SoliError(f"_target_={target} is refused: it is no class of a family of parts. {allowed}")
+        raise SoliError(f"_target_={target} is refused: it is no class of a family of parts. {ALLOWED}")
     return found
 
 
@@ -81,22 +85,24 @@ def check_family(target: Callable[..., Any], section: str) -> None:
 
 
 def _own_modules() -> list[str]:
-    """Modules, or packages, of the user's. Raises SoliError for Python's own and for soli."""
+    """Modules, or packages, of the user's. Raises UnknownPart for Python's own and for soli."""
     names = [name.strip() for name in os.environ.get(OWN, "").split(",") if name.strip()]
     for name in names:
         if not name.isidentifier() or name in sys.stdlib_module_names or name == "soli":
-            raise SoliError(f"{OWN}={show(os.environ[OWN])} must be names of modules or packages of your own, with commas between them.")
+            raise UnknownPart(f"{OWN}={show(os.environ[OWN])} must be names of modules or packages of your own, with commas between them.")
     return names
 
 
 def _find_own(target: str) -> Callable[..., Any]:
+    """A class that a module of the user's, or a part of a package, defines; what it has imported is none of these."""
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None) if module else None
-    except ModuleNotFoundError as reason:
-        raise SoliError(f"_target_={target}: {reason}. Is the folder that holds it in PYTHONPATH?") from reason
-    if not inspect.isclass(found):
-        raise SoliError(f"_target_={target} is no class: give its full name, such as my_parts.MyEncoder.")
+        found = getattr(importlib.import_module(module or target), name, None)
+    except Exception as reason:  # whatever the user's own code raises
+        said = f"{type(reason).__name__}: {reason}"
+        raise UnknownPart(f"_target_={target}: {said}. Mend the module, or put the folder that holds it into PYTHONPATH.") from reason
+    if not inspect.isclass(found) or found.__module__.partition(".")[0] not in _own_modules():
+        raise UnknownPart(f"_target_={target} is no class that {module or target} defines: give its full name, such as my_parts.MyEncoder.")
     return found
 
 

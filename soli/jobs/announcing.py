@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from soli.datasets import about_shrunk, missing_reference_side
 from soli.interfaces import CaptionDataset, Negatives
-from soli.jobs.same_data import say_if_shrunk
 from soli.model import Captioner
 from soli.printing import printable
 from soli.training.matching import Matching
@@ -46,9 +46,10 @@ def announce(
     print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {words}")
     for notice in dataset.notices:
         print(f"  {printable(notice)}")
-    say_if_shrunk(dataset, indent="  ")
+    if (longer_side := missing_reference_side(dataset)) is not None:
+        print(f"  {about_shrunk(longer_side)}")
     if "test" not in dataset.splits:
-        print("  no photograph is in the split test: evaluate with split=val, or name some in the captions' column `split`")
+        print("  no photograph is in the split test: evaluate with split=val")
     num_validated = min(len(dataset.examples("val")), recipe.validation.limit or math.inf)
     if num_validated < FEW and recipe.validation.metric == "CIDEr":
         print(f"  validation has {_counted(num_validated, 'photograph')}: a CIDEr of so few says little, and of one it is always 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from soli.model import Captioner
 from soli.printing import first_few, in_a_cell, printable
 from soli.runs import generation_settings, load, read_config, runtime_settings
 
-OTHERS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".md", ".html", ".pdf", ".zip")  # what may lie beside photographs
+# What may lie beside photographs.
+OTHERS = re.compile(r"\.(csv|tsv|txt|json|jsonl|ndjson|ya?ml|xml|md|html?|pdf|zip|npy|npz|db|ini|mp4)$", flags=re.IGNORECASE)
 
 
 def main(config: DictConfig) -> None:
@@ -94,16 +96,24 @@ def _draw_attention(model: Captioner, images: list[str], condition: Degradation,
 
 def _files(images: list[str]) -> list[str]:
     """The files named, and the photographs in the folders named. Raises SoliError when there are none."""
-    found, beside = [], []
+    found, others, folders = [], [], []
     for image in map(Path, images):
-        inside = sorted(path for path in image.iterdir() if path.is_file()) if image.is_dir() else [image]
-        others = [path for path in inside if image.is_dir() and (path.suffix.lower() in OTHERS or path.name.startswith("."))]
-        found += [str(path) for path in inside if path not in others]
-        beside += others
+        if not image.is_dir():
+            found.append(image)
+            continue
+        for path in sorted(image.iterdir()):
+            (folders if path.is_dir() else others if _is_no_photograph(path) else found).append(path)
     if not found:
-        folders = sorted(str(path) for image in map(Path, images) if image.is_dir() for path in image.iterdir() if path.is_dir())
-        below = f"; there are folders in it: {first_few(folders)}" if folders else ""
-        raise SoliError(f"images names no file: give at least one, for example images=[a.jpg], or a folder of photographs{below}.")
-    if beside:
-        print(printable(f"Left out, as no photographs: {first_few([str(path) for path in beside])}"), file=sys.stderr)
-    return found
+        there = (
+            f"; there {'are' if len(folders + others) > 1 else 'is'} {first_few(list(map(str, folders + others)))}"
+            if folders + others
+            else ""
+        )
+        raise SoliError(f"images names no file: give at least one, for example images=[a.jpg], or a folder of photographs{there}.")
+    if others:
+        print(printable(f"Left out, as no photographs: {first_few(list(map(str, others)))}"), file=sys.stderr)
+    return list(map(str, found))
+
+
+def _is_no_photograph(path: Path) -> bool:
+    return path.name.startswith(".") or OTHERS.search(path.name) is not None

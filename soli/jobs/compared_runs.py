@@ -96,11 +96,11 @@ def comparison_rows(comparison: Mapping[str, Any], score: str) -> list[dict[str,
     """A row per condition and variant: the score's mean and spread over seeds; of several the difference from the first, 95 % interval."""
     rows = []
     variants = comparison["variants"]
+    compared = {"difference": "value", "low": "low", "high": "high", "p": "p"} if len(variants) > 1 else {}
     for condition in next(iter(variants.values()))["scores"]:
         for name, variant in variants.items():
             spread = variant["scores"][condition][score]
             difference = variant["differences"].get(condition, {}).get(score, {})
-            compared = {"difference": "value", "low": "low", "high": "high", "p": "p"} if len(variants) > 1 else {}
             rows.append(
                 {
                     "condition": condition,

@@ -12,7 +12,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from soli.datasets import data_fingerprint
 from soli.evaluation import CaptionScorer
 from soli.evaluation.paper import CAUTION, beside_paper
 from soli.evaluation.presets import RETRIEVAL, chosen_metrics
@@ -32,13 +31,12 @@ from soli.jobs.retrieved_runs import (
     score_retrieval,
     tables_of_directions,
 )
-from soli.jobs.same_data import say_if_shrunk, say_of_data
+from soli.jobs.same_data import say_of_runs
 from soli.jobs.scored_runs import ScoredRun, score_found, score_run, table_rows, write_tables
 from soli.jobs.several_runs import Runs, Several, output_folder
 from soli.json_text import read_object
 from soli.printing import printable
 from soli.runs import runtime_settings
-from soli.training.checkpoint import LAST, read_progress
 
 
 def main(config: DictConfig) -> None:
@@ -66,7 +64,7 @@ def main(config: DictConfig) -> None:
 def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = Plan.of(folder, config)
     output = output_folder(config.output or plan.folder / "evaluation" / config.split)
-    _say_of_runs([plan], config)
+    say_of_runs([plan], config.dataset.limit)
     _say_what_is_replaced(plan, output / "metrics.json")
     with _scorer(plan, metrics) as scorer:
         _check_any(scorer)
@@ -94,7 +92,7 @@ def _evaluate_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> None:
     plan = RetrievalPlan.of(folder, config)
     output = output_folder(config.output or plan.folder / "evaluation" / config.split)
-    _say_of_runs([plan], config)
+    say_of_runs([plan], config.dataset.limit)
     _say_what_is_replaced(plan, output / "retrieval.json")
     results = score_retrieval(plan, config, output).results
     print("\n\n".join(text_table(table) for table in tables_of_directions(results)))
@@ -105,7 +103,7 @@ def _retrieve_one(folder: Path, config: DictConfig, metrics: Sequence[str]) -> N
 def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """Runs that were evaluated in the same way already are taken as they are; the others, and the comparison, go into `output`."""
     several = Several.of(runs, config, metrics)
-    _say_of_runs(list(several.plans.values()), config)
+    say_of_runs(several.plans.values(), config.dataset.limit)
     with making(several.output), _scorer(next(iter(several.plans.values())), metrics) as scorer:
         _check_any(scorer)
 
@@ -132,7 +130,7 @@ def _evaluate_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) ->
 def _retrieve_several(runs: Runs, config: DictConfig, metrics: Sequence[str]) -> None:
     """As `_evaluate_several`."""
     several = Several.of(runs, config, metrics, RetrievalPlan)
-    _say_of_runs(list(several.plans.values()), config)
+    say_of_runs(several.plans.values(), config.dataset.limit)
 
     def score(plan: RetrievalPlan, found: RankedRun | None, here: Path) -> ScoredRun:
         return score_ranks(plan, found) if found else score_retrieval(plan, config, here)
@@ -157,29 +155,6 @@ def _check_any(scorer: CaptionScorer) -> None:
     """Raises SoliError when none of the metrics can be computed here."""
     if len(scorer.unavailable) == len(scorer.metrics):
         raise SoliError(f"There would be no score: {' '.join(scorer.unavailable.values())}")
-
-
-def _say_of_runs(plans: Sequence[Plan], config: DictConfig) -> None:
-    """What is to be known of runs and data before the work; of the photographs only those of the split that is evaluated are looked at."""
-    found: dict[str, Any] = {}
-    if config.dataset.limit is not None:
-        print(f"dataset.limit={config.dataset.limit}: no more photographs than these, the first of {config.split}.")
-    for plan in plans:
-        _say_whether_finished(plan.folder)
-        data = json.dumps(plan.trained["dataset"], sort_keys=True)  # what the command changes of it is the same for all
-        with contextlib.suppress(SoliError):  # photographs that cannot be read are all named later
-            if data not in found:
-                found[data] = data_fingerprint(plan.dataset, [plan.split])
-                say_if_shrunk(plan.dataset)
-            if config.dataset.limit in (None, plan.trained["dataset"].get("limit")):
-                say_of_data(plan.folder, found[data])
-
-
-def _say_whether_finished(folder: Path) -> None:
-    """A run that is still training, or was interrupted, is evaluated as far as it is."""
-    with contextlib.suppress(SoliError):
-        if (folder / LAST).is_file() and not (progress := read_progress(folder / LAST)).finished:
-            print(f"The run {printable(folder)} has not come to its end: this is of step {progress.step}, or before.")
 
 
 def _say_what_is_replaced(plan: Plan, path: Path) -> None:

@@ -23,7 +23,7 @@ def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = 
 def say_after_evaluation(folder: Path, trained: Mapping[str, Any]) -> None:
     """A run that went on from another captioner is to be seen beside it; else photographs may be captioned, or matched."""
     start = trained["init_from"]
-    if start is not None and has_learnt_captions(trained) and _captions(Path(start)):
+    if start is not None and has_learnt_captions(trained) and _captions(Path(start), trained["dataset"]):
         say_next("evaluate", setting("runs", start, folder), purpose="beside the run from which it started")
     else:
         _say_use(folder, trained)
@@ -36,10 +36,11 @@ def say_after_comparison(variants: Mapping[str, Sequence[ScoredRun]]) -> None:
     _say_use(best.plan.folder, best.plan.trained)
 
 
-def _captions(folder: Path) -> bool:
-    """Whether a run is still there, and has learnt captions."""
+def _captions(folder: Path, dataset: Mapping[str, Any]) -> bool:
+    """Whether a run is still there, and has learnt captions, of this dataset."""
     try:
-        return has_learnt_captions(read_config(folder))
+        trained = read_config(folder)
+        return trained["dataset"] == dataset and has_learnt_captions(trained)
     except (SoliError, OSError):
         return False
 

@@ -12,6 +12,7 @@ from soli.configuration import job_overrides, override_dirname
 from soli.configuration.command_text import setting
 from soli.configuration.jobs import SWEEP
 from soli.interfaces import SoliError
+from soli.jobs.starting import PRETRAINED_PARTS, is_left_open
 from soli.printing import first_few
 from soli.runs import TOKENIZER, VOCABULARY, check_new
 from soli.training.checkpoint import LAST
@@ -29,11 +30,16 @@ def run_folder(config: DictConfig) -> Path:
 
 
 def _default_run_dir() -> Path:
-    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with what else was chosen or overridden appended."""
+    """runs/<experiment>, or runs/<dataset>_<encoder>_<decoder>_<variant>, with what else was chosen or overridden appended.
+
+    An encoder or decoder that `init_from` brings is not named.
+    """
     choices = HydraConfig.get().runtime.choices
     named = ["experiment"] if choices.get("experiment") else ["dataset", "encoder", "decoder", "variant"]
     overrides = job_overrides()
     given = dict(override.partition("=")[::2] for override in overrides)
+    if "init_from" in given:  # which brings the parts that are left open
+        named = [group for group in named if group not in PRETRAINED_PARTS or not is_left_open(group)]
     others = [group for group in given if group in choices and group not in (*named, SWEEP)]
     parts = [str(choices[group]) for group in [*named, *others]]
     return Path("runs") / "_".join([*parts, *filter(None, [override_dirname(overrides)])]).replace("/", "_")

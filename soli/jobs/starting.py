@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from soli.bridge import load_pretrained, pretrained_sections, read_tokens
 from soli.configuration import find_target, job_overrides
 from soli.decoders import GPT2Decoder
@@ -61,12 +63,18 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises SoliError for weights that cannot be used, or that come from two sources.
     """
-    config = _like_start(_with_pretrained(config))
+    config = like_start(_with_pretrained(config))
     parts = {part: getattr(find_target(config[part]["_target_"]), "complete", dict)(config[part]) for part in ("encoder", "decoder")}
     return {**config, **parts}
 
 
-def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def is_left_open(part: str) -> bool:
+    """Whether neither an experiment nor an override says anything of the encoder, or decoder."""
+    experiment = HydraConfig.get().runtime.choices.get("experiment")
+    return not experiment and not any(override.lstrip("+").startswith((f"{part}=", f"{part}.")) for override in job_overrides())
+
+
+def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config with the vocabulary of the run of `init_from`, and what is left open of encoder and decoder as there.
 
     A part is left open where neither it nor an experiment is among the overrides; else what is null in it, and details of its architecture.
@@ -75,15 +83,27 @@ def _like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if config["init_from"] is None:
         return config
     theirs = read_config(Path(config["init_from"]), key="init_from")
-    given = [override.lstrip("+") for override in job_overrides()]
-    asked = [override for override in given if override.startswith("vocabulary.")]
+    asked = [override for override in job_overrides() if override.startswith(("vocabulary=", "vocabulary."))]
     if asked and config["vocabulary"] != theirs["vocabulary"]:
         raise SoliError(
             f"{asked[-1]} asks for other words than those of init_from={config['init_from']}, which this run keeps: leave it out."
         )
-    chosen = {part: any(override.startswith((f"{part}=", f"{part}.", "experiment=")) for override in given) for part in PRETRAINED_PARTS}
-    parts = {part: _filled(config[part], theirs[part]) if chosen[part] else without_files(theirs[part]) for part in chosen}
+    for part in PRETRAINED_PARTS:
+        _check_chosen(part, config, theirs)
+    parts = {part: without_files(theirs[part]) if is_left_open(part) else _filled(config[part], theirs[part]) for part in PRETRAINED_PARTS}
     return {**config, **parts, "vocabulary": theirs["vocabulary"]}
+
+
+def _check_chosen(part: str, config: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raises SoliError for an override of a key of the default encoder or decoder, where the start has another class."""
+    given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
+    is_default = not any(override.startswith(f"{part}=") for override in given) and not HydraConfig.get().runtime.choices.get("experiment")
+    if given and is_default and config[part]["_target_"] != theirs[part]["_target_"]:
+        ours, other = (one[part]["_target_"].rpartition(".")[2] for one in (config, theirs))
+        raise SoliError(
+            f"{given[0]} is for the {ours}, and init_from={config['init_from']} has a {other}: choose {part}=<that of the run> too, "
+            "or leave it out."
+        )
 
 
 def _filled(given: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +164,8 @@ def _load_run(run: str, model: Captioner, config: Mapping[str, Any]) -> None:
     """
     folder = Path(run)
     theirs = read_config(folder, key="init_from")
+    if load_tokenizer(folder).words != model.tokenizer.words:
+        raise SoliError(f"init_from={run} has other words than when this run began: put that run back, or begin this one anew.")
     try:
         for part in load_weights(folder / "best.safetensors", model, optional=("projector.", "matcher.")):
             print(f"init_from={run} has a {part[:-1]} of other sizes (embedding, joint, text_encoder): this one starts anew.")

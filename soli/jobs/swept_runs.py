@@ -19,6 +19,7 @@ from soli.jobs.next_steps import say_next
 from soli.jobs.recipe import check_decoder_learns, phases_of, selecting_metric
 from soli.jobs.resuming import begun_settings, is_begun
 from soli.jobs.run_folder import check_run_dir, run_folder
+from soli.jobs.starting import like_start
 from soli.json_text import parse_json
 from soli.printing import printable
 from soli.runs import read_config
@@ -54,7 +55,9 @@ def before(jobs: Sequence[Job]) -> None:
                     begun_settings(folder, config)
                 else:
                     check_run_dir(folder, config.features.cache)
-                settings = OmegaConf.to_container(config, resolve=True)
+                settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+                if config.init_from is not None and Path(config.init_from).exists():
+                    like_start(settings)
                 check_decoder_learns(settings, phases_of(settings))
             except SoliError as reason:
                 raise SoliError(f"Of job {job.number + 1} ({job.title}): {reason} No job was begun.") from reason

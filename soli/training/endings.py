@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ Item = TypeVar("Item")
 
 def advice(folder: Path) -> str:
     """How a training is continued."""
-    return f"continue with python -m soli.train resume={folder}"
+    return f"continue with python -m soli.train {shlex.quote(f'resume={folder}')}"
 
 
 @contextmanager

@@ -53,7 +53,7 @@ CASES = [
     (_evaluate("binary_config"), "runs/binary_config/config.yaml is damaged", COPY),
     (_evaluate("odd_config"), "optimizer.lr=fast must be a number", COPY),
     (_evaluate("misspelt_config"), "there is no key dataset.num_trian (did you mean num_train?)", COPY),
-    (_evaluate("foreign_config"), "encoder._target_=os.system is not a part of soli", COPY),
+    (_evaluate("foreign_config"), "encoder._target_=os.system is not a part of soli", "Name a class of"),
     (_evaluate("wider_config"), "runs/wider_config/best.safetensors belongs to another architecture", "Use the config of its own run"),
     (_evaluate("cut_vocabulary"), "runs/cut_vocabulary/vocabulary.json does not hold a vocabulary", COPY),
     (_evaluate("odd_tokenizer"), "runs/odd_tokenizer/tokenizer.json cannot be read", "Give"),

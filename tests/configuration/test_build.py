@@ -66,7 +66,7 @@ def test_build_names_wrong_arguments(changes: Mapping[str, Any], extra: Mapping[
 def own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A class in a file of a user's."""
     (tmp_path / "my_own_parts.py").write_text(
-        "class Grid:\n    def __init__(self, side: int):\n        self.side = side\n", encoding="utf-8"
+        "from subprocess import Popen\n\n\nclass Grid:\n    def __init__(self, side: int):\n        self.side = side\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(tmp_path)
     return "my_own_parts.Grid"
@@ -80,7 +80,8 @@ def test_a_part_of_the_users_own_is_built_where_the_user_names_its_module(own_pa
     for changes, reason in (
         ({"_target_": "my_own_parts.Gird"}, "my_own_parts.Gird is no class"),
         ({"_target_": "my_own_parts"}, "my_own_parts is no class"),
-        ({"_target_": "other.Grid"}, "No module named 'other'. Is the folder that holds it in PYTHONPATH"),
+        ({"_target_": "my_own_parts.Popen"}, "my_own_parts.Popen is no class that my_own_parts defines"),
+        ({"_target_": "other.Grid"}, "No module named 'other'. Mend the module, or put the folder that holds it into PYTHONPATH"),
         ({"_target_": "subprocess.Popen"}, "not a part of soli"),
         ({"sied": 3}, r"no argument sied \(did you mean side\?\)"),
     ):

@@ -75,8 +75,14 @@ def test_as_many_run_at_a_time_as_was_said(run, tmp_path: Path) -> None:
 
 
 def test_it_is_said_how_far_jobs_are(run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side, "FIRST_NEWS", 0.3)
-    run(2, r"printf 'begun\ncaption 1/2: 10%%\rcaption 1/2: 20%%'; sleep 1.2", "sleep 1.2")
+    monkeypatch.setattr(side_by_side, "FIRST_NEWS", 0.1)
+    monkeypatch.setattr(side_by_side, "MOST_SECONDS", 0.1)
+    seen = []
+    monkeypatch.setattr(side_by_side, "printable", lambda line: seen.append(line) or line)
+    told = in_a_while(lambda: "Job 1: caption 1/2: 20%" in seen and "Job 2: nothing yet" in seen)
+    threading.Thread(target=lambda: (told.join(), (tmp_path / "told").touch())).start()
+    wait = f"while [ ! -e {tmp_path}/told ]; do sleep 0.05; done"
+    run(2, rf"printf 'begun\ncaption 1/2: 10%%\rcaption 1/2: 20%%'; {wait}", wait)
     out = capsys.readouterr().out
     assert "Job 1: caption 1/2: 20%\n" in out and "Job 2: nothing yet\n" in out
 

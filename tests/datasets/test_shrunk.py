@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from soli.datasets import Flickr8kDataset, KarpathyDataset, ToyDataset, about_shrunk, missing_reference_side
+from tests.test_commands import SMALL, run  # noqa: F401 - a fixture
 
 
 def karpathy_root(root: Path, name: str, sides: list[int]) -> str:
@@ -52,4 +53,20 @@ def test_photographs_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None
 
 def test_the_small_copies_of_flickr8k(flickr8k_root: Path) -> None:
     assert missing_reference_side(Flickr8kDataset(str(flickr8k_root))) == 500
-    assert "dataset.reference_side=500" in about_shrunk(500)
+
+
+def test_training_and_evaluation_say_so(run, tmp_path: Path) -> None:  # noqa: F811
+    root = Path(karpathy_root(tmp_path / "root", "flickr8k", [64] * 6))
+    content = json.loads((root / "dataset_flickr8k.json").read_text(encoding="utf-8"))
+    for number, entry in enumerate(content["images"]):
+        entry["split"] = ("train", "val", "test")[number % 3]
+    (root / "dataset_flickr8k.json").write_text(json.dumps(content), encoding="utf-8")
+    folder, of_photographs = tmp_path / "run", ["dataset=flickr8k", f"dataset.root={root}"]
+    answer = run("train", *SMALL[3:], *of_photographs, f"run_dir={folder}")
+    assert answer.code == 0 and f"  {about_shrunk(500)}\n" in answer.out, answer.err
+    evaluated = ["evaluate", f"run={folder}", "metrics=[CIDEr]", "conditions=[original]"]
+    assert "Ratios are of these copies" in run(*evaluated).out
+    config = (folder / "config.yaml").read_text(encoding="utf-8")
+    (folder / "config.yaml").write_text(config.replace("reference_side: null", "reference_side: 500"), encoding="utf-8")
+    answer = run(*evaluated)
+    assert answer.code == 0 and "Ratios are of these copies" not in answer.out, answer.err
