@@ -61,8 +61,13 @@ def written_overrides(config: DictConfig, of: Literal["hydra", "task"]) -> list[
 
 
 def job_overrides() -> list[str]:
-    """The overrides of the present job, as given: `["encoder=tiny", "optimizer.lr=0.01"]`."""
-    return [str(override) for override in HydraConfig.get().overrides.task]
+    """The overrides of the present job, as given: `["encoder=tiny", "optimizer.lr=0.01"]`; none outside of a command."""
+    return [str(override) for override in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def job_choice(group: str) -> str | None:
+    """What the present job's config has of a group, such as `experiment`; None of nothing, and outside of a command."""
+    return HydraConfig.get().runtime.choices.get(group) or None if HydraConfig.initialized() else None
 
 
 def job_number() -> int | None:

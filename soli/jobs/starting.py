@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from soli.bridge import load_pretrained, pretrained_sections, read_tokens
 from soli.configuration import find_target, job_overrides
+from soli.configuration.jobs import job_choice
 from soli.decoders import GPT2Decoder
 from soli.encoders import ViTEncoder
 from soli.interfaces import SoliError
@@ -69,9 +70,9 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_left_open(part: str) -> bool:
-    """Whether neither an experiment nor an override says anything of the encoder, or decoder."""
-    experiment = HydraConfig.get().runtime.choices.get("experiment")
-    return not experiment and not any(override.lstrip("+").startswith((f"{part}=", f"{part}.")) for override in job_overrides())
+    """Whether neither an experiment nor an override of the command says anything of the encoder, or decoder."""
+    given = any(override.lstrip("+").startswith((f"{part}=", f"{part}.")) for override in job_overrides())
+    return HydraConfig.initialized() and not given and job_choice("experiment") is None
 
 
 def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,7 +98,7 @@ def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _check_chosen(part: str, config: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Raises SoliError for an override of a key of the default encoder or decoder, where the start has another class."""
     given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
-    is_default = not any(override.startswith(f"{part}=") for override in given) and not HydraConfig.get().runtime.choices.get("experiment")
+    is_default = not any(override.startswith(f"{part}=") for override in given) and job_choice("experiment") is None
     if given and is_default and config[part]["_target_"] != theirs[part]["_target_"]:
         ours, other = (one[part]["_target_"].rpartition(".")[2] for one in (config, theirs))
         raise SoliError(

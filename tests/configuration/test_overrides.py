@@ -67,7 +67,7 @@ MISTAKES = (
     (
         "encoder._target_=torch.nn.Linear",
         "encoder._target_=torch.nn.Linear is not a part of soli",
-        "for example soli.encoders.ResNetEncoder",
+        "such as soli.encoders.ResNetEncoder",
     ),
     ("encoder._target_=soli.encoders.TinyEncodr", "encoder._target_=soli.encoders.TinyEncodr", "did you mean TinyEncoder?"),
     ("encoder._target_=soli.encoders.ResNetEncoder", "encoder.feature_dim=128: there is no key", "encoder takes _target_, name"),
