@@ -104,12 +104,8 @@ def _files(images: list[str]) -> list[str]:
         for path in sorted(image.iterdir()):
             (folders if path.is_dir() else others if _is_no_photograph(path) else found).append(path)
     if not found:
-        there = (
-            f"; there {'are' if len(folders + others) > 1 else 'is'} {first_few(list(map(str, folders + others)))}"
-            if folders + others
-            else ""
-        )
-        raise SoliError(f"images names no file: give at least one, for example images=[a.jpg], or a folder of photographs{there}.")
+        held = f"; all there is: {first_few(list(map(str, folders + others)))}" if folders + others else ""
+        raise SoliError(f"images names no file: give at least one, for example images=[a.jpg], or a folder of photographs{held}.")
     if others:
         print(printable(f"Left out, as no photographs: {first_few(list(map(str, others)))}"), file=sys.stderr)
     return list(map(str, found))

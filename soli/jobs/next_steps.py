@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TextIO
 
 from soli.configuration.command_text import command_text, setting
 from soli.interfaces import SoliError
+from soli.jobs.recipe import phases_of, selecting_metric
 from soli.jobs.scored_runs import ScoredRun
 from soli.jobs.starting import has_learnt_captions
+from soli.json_text import read_object
 from soli.printing import printable
 from soli.runs import read_config
 
@@ -18,6 +21,16 @@ from soli.runs import read_config
 def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = None) -> None:
     """Prints the command of this name with its arguments, and what it would be for; `to`: where, None for stdout."""
     print(printable(f"Next: {command_text(name, *arguments)}{f'  # {purpose}' if purpose else ''}"), file=to)
+
+
+def say_after_training(folder: Path, settings: Mapping[str, Any]) -> None:
+    """The run may be evaluated: on a split that it has, and by what it has learnt."""
+    splits: Any = {"test": None}
+    with suppress(OSError, ValueError, KeyError):
+        splits = read_object(folder / "data.json")["splits"]
+    arguments = [] if "test" in splits else ["split=val"]
+    arguments += ["metrics=retrieval"] if selecting_metric(settings, phases_of(settings)) == "rsum" else []
+    say_next("evaluate", setting("run", folder), *arguments)
 
 
 def say_after_evaluation(folder: Path, trained: Mapping[str, Any]) -> None:

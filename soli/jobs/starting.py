@@ -50,7 +50,7 @@ def check_replaced(settings: Mapping[str, Any]) -> None:
     """Raises SoliError for overrides of an encoder or decoder that `model.pretrained` would replace by one of another class."""
     source = settings["model"]["pretrained"]
     for part, kind, choice in (("encoder", "ViTEncoder", "vit_b16"), ("decoder", "GPT2Decoder", "gpt2")):
-        given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
+        given = _overrides_of(part)
         if source is not None and given and not _has_part(settings, part):
             raise SoliError(
                 f"{given[0]} is for a {settings[part]['_target_'].rpartition('.')[2]}, and model.pretrained={source} puts a {kind} there. "
@@ -69,10 +69,14 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **parts}
 
 
+def _overrides_of(section: str) -> list[str]:
+    """The overrides of the command that are about a section of the config."""
+    return [override for override in job_overrides() if override.lstrip("+").startswith((f"{section}=", f"{section}."))]
+
+
 def is_left_open(part: str) -> bool:
     """Whether neither an experiment nor an override of the command says anything of the encoder, or decoder."""
-    given = any(override.lstrip("+").startswith((f"{part}=", f"{part}.")) for override in job_overrides())
-    return HydraConfig.initialized() and not given and job_choice("experiment") is None
+    return HydraConfig.initialized() and not _overrides_of(part) and job_choice("experiment") is None
 
 
 def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -84,7 +88,7 @@ def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if config["init_from"] is None:
         return config
     theirs = read_config(Path(config["init_from"]), key="init_from")
-    asked = [override for override in job_overrides() if override.startswith(("vocabulary=", "vocabulary."))]
+    asked = _overrides_of("vocabulary")
     if asked and config["vocabulary"] != theirs["vocabulary"]:
         raise SoliError(
             f"{asked[-1]} asks for other words than those of init_from={config['init_from']}, which this run keeps: leave it out."
@@ -97,7 +101,7 @@ def like_start(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_chosen(part: str, config: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Raises SoliError for an override of a key of the default encoder or decoder, where the start has another class."""
-    given = [override for override in job_overrides() if override.startswith((f"{part}=", f"{part}."))]
+    given = _overrides_of(part)
     is_default = not any(override.startswith(f"{part}=") for override in given) and job_choice("experiment") is None
     if given and is_default and config[part]["_target_"] != theirs[part]["_target_"]:
         ours, other = (one[part]["_target_"].rpartition(".")[2] for one in (config, theirs))

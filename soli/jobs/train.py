@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,19 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from soli.configuration import build
-from soli.configuration.command_text import setting
 from soli.configuration.jobs import job_number
 from soli.datasets import CaptionedImages, data_fingerprint, find_leaks
 from soli.feature_cache import make_folder
 from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
-from soli.jobs.next_steps import say_next
-from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, phases_of, seen_conditions, selecting_metric
+from soli.jobs.next_steps import say_after_training
+from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
 from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
 from soli.jobs.starting import check_replaced, completed, load_start, start_tokenizer, starts_trained
 from soli.jobs.validating import validation
-from soli.json_text import read_object
 from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, build_tokenizer, load_tokenizer, pick_device, write_run
 from soli.training.checkpoint import LAST, read_progress
@@ -54,7 +51,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         settings = resumed_settings(folder, config) if resume else _new_settings(config)
     if resume and has_ended(folder, settings, goes_on):
         if is_alone and is_first_process():
-            _say_evaluate(folder, settings)
+            say_after_training(folder, settings)
         return
     recipe = make_recipe(settings)
     check_decoder_learns(settings, recipe.phases)
@@ -98,17 +95,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}")
         if is_alone:
-            _say_evaluate(folder, settings)
-
-
-def _say_evaluate(folder: Path, settings: dict[str, Any]) -> None:
-    """The evaluation of a run as the next command."""
-    splits: Any = {"test": None}
-    with suppress(OSError, ValueError, KeyError):
-        splits = read_object(folder / "data.json")["splits"]
-    arguments = [] if "test" in splits else ["split=val"]
-    arguments += ["metrics=retrieval"] if selecting_metric(settings, phases_of(settings)) == "rsum" else []
-    say_next("evaluate", setting("run", folder), *arguments)
+            say_after_training(folder, settings)
 
 
 def _new_settings(config: DictConfig) -> dict[str, Any]:

@@ -41,7 +41,7 @@ CASES = [
     ("caption run=runs/small images=[]", "images names no file", "give at least one"),
     ("caption run=runs/small images=", "images= holds an empty text", "give a list such as [a,b] or text"),
     ("caption run=runs/small images=empty", "images names no file", "or a folder of photographs"),
-    ("caption run=runs/small images=twice", "images names no file", "there are twice/one, twice/two"),
+    ("caption run=runs/small images=twice", "images names no file", "all there is: twice/one, twice/two"),
     ("caption run=runs/small images=nowhere.jpg", "The photograph nowhere.jpg does not exist", REPLACE),
     ("caption run=runs/small images=[pictures/a.png,nowhere.jpg]", "1 of 2 photographs cannot be used", "nowhere.jpg does not exist"),
     ("caption run=runs/small images=pictures/a.png,pictures/b.jpg", "gives several values", "write a list as images=[a,b]"),
