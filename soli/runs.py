@@ -35,7 +35,7 @@ from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
-ADDED = ("text_encoder", "matching", "joint", "spectral", "features")  # of older runs, which do not use them
+ADDED = ("text_encoder", "matching", "joint", "spectral", "features", "dry_run")  # of older runs, which do not use them
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
 Tokens = Vocabulary | BytePairs
 

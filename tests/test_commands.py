@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -257,6 +258,30 @@ def test_resuming_a_finished_run_changes_no_weights(trained, run):
 def test_resume_refuses_other_settings(trained, run):
     message = failed(run("train", f"resume={trained}", "optimizer.lr=1"))
     assert "optimizer.lr was 0.001, is 1" in message
+
+
+def test_a_dry_run_prints_the_plan_of_the_training_and_writes_nothing(trained, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [*SMALL, "features.cache=kept"]
+    dry = run("train", *given, "dry_run=true")
+    assert dry.code == 0 and not list(tmp_path.iterdir()), dry.err
+    *plan, nothing, proposed = dry.out.splitlines()
+    assert nothing == "Nothing was trained or written (dry_run=true)."
+    real = run("train", *shlex.split(proposed)[4:])
+    assert shlex.split(proposed)[4:] == given and real.out.splitlines()[: len(plan)] == plan
+
+    before = files(trained)
+    again = run("train", f"resume={trained}", "dry_run=true")
+    assert "there is nothing to resume" in again.out and files(trained) == before
+    assert "already holds a run" in failed(run("train", f"run_dir={trained}", *SMALL, "dry_run=true"))
+    assert run("train", "run_dir=stopped", *SMALL, "runtime.max_steps=4").code == 0
+    before = files(tmp_path / "stopped")
+    stopped = run("train", "resume=stopped", "dry_run=true", "runtime.max_steps=null")
+    assert stopped.code == 0 and "Steps: 6 of up to 8 photographs, 3 an epoch; 4 are done" in stopped.out, stopped.err
+    assert stopped.out.endswith("Next: python -m soli.train resume=stopped runtime.max_steps=null\n")
+    assert files(tmp_path / "stopped") == before
+    refused = run("train", f"init_from={tmp_path / 'nowhere'}", *SMALL, "dry_run=true")
+    assert "nowhere is not a run folder" in failed(refused) and "Next" not in refused.out
 
 
 def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):

@@ -96,6 +96,23 @@ def test_a_sweep_that_was_interrupted_goes_on(run, tmp_path, monkeypatch):  # no
     assert run("train", "resume=alone") == Answer(0, "", "")
 
 
+def test_a_dry_run_of_a_sweep_goes_through_all_its_jobs(run, tmp_path):  # noqa: F811
+    given = ["sweep=seeds", *BASE, "epochs=1", NAMED]
+    answer = run("train", *given, "dry_run=true")
+    assert answer.code == 0 and not list(tmp_path.iterdir()), answer.err
+    assert answer.out.count("Phase caption") == 3
+    proposed = answer.out.splitlines()[-1]
+    assert shlex.split(proposed)[4:] == given
+    assert run("train", *given, "seed=1,2", "runtime.max_steps=2").code == 0
+    before = [files(tmp_path / name) for name in ("baseline_1", "baseline_2")]
+    answer = run("train", *given, "dry_run=true")
+    assert answer.code == 0 and answer.out.count("it goes on after step 2") == 2, answer.err
+    assert [files(tmp_path / name) for name in ("baseline_1", "baseline_2")] == before and not (tmp_path / "baseline_0").exists()
+
+    answer = run("train", "--multirun", "siamese.decay=0.5,2", *BASE, "dry_run=true")
+    assert "siamese.decay=2" in failed(answer) and "Next" not in answer.out
+
+
 def test_a_run_that_fails_leaves_the_others_and_is_named(run, tmp_path):  # noqa: F811
     given = ["--multirun", "optimizer.lr=1e30,0.01,0.02", *BASE, "run_dir=lr_${optimizer.lr}", "epochs=1"]
     answer = run("train", *given)

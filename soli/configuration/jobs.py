@@ -79,11 +79,11 @@ def job_number() -> int | None:
 def override_dirname(overrides: Sequence[str]) -> str:
     """The overrides that set values, sorted and joined into a text that may stand in a folder's name: `optimizer.lr-0.01_seed-1`.
 
-    Choices of groups are left out, and so are run_dir and resume. What a command line would need quotes for becomes a dash; a name that
-    would grow too long is cut, and ends in a checksum and the seed.
+    Choices of groups are left out, and so are run_dir, resume and dry_run. What a command line would need quotes for becomes a dash; a name
+    that would grow too long is cut, and ends in a checksum and the seed.
     """
     values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    kept = sorted(f"{key}-{value}" for key, value in values.items() if not is_group(key) and key not in ("run_dir", "resume"))
+    kept = sorted(f"{key}-{value}" for key, value in values.items() if not is_group(key) and key not in ("run_dir", "resume", "dry_run"))
     name = re.sub(r"[^\w.-]+", "-", "_".join(kept)).strip("-")
     if len(name.encode()) <= LONGEST_NAME:
         return name

@@ -157,7 +157,9 @@ class _Reading:
         return bool(self.left) and not _is_override(self.left[0]) and not re.match(r"-\D", self.left[0])
 
     def _values(self, key: str) -> list[str]:
-        """The next argument that can be a value, or all of them for a key that takes several."""
+        """The next argument that can be a value, or all of them for a key that takes several; a switch that is off is meant to be on."""
+        if self.settings.get(key) == "false" and not self._has_value():
+            return ["true"]
         values = [self._next_value()]
         while values[-1] and key in LISTS:
             values.append(self._next_value())

@@ -75,6 +75,7 @@ class TrainConfig:
     seed: int
     run_dir: str | None
     resume: str | None
+    dry_run: bool
     init_from: str | None
     model: ModelChoice
     embedding: EmbeddingSettings

@@ -23,6 +23,12 @@ def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = 
     print(printable(f"Next: {command_text(name, *arguments)}{f'  # {purpose}' if purpose else ''}"), file=to)
 
 
+def say_after_dry_run(arguments: Sequence[str]) -> None:
+    """The same command may train now."""
+    print("Nothing was trained or written (dry_run=true).")
+    say_next("train", *(argument for argument in arguments if argument.partition("=")[0] != "dry_run"))
+
+
 def say_after_training(folder: Path, settings: Mapping[str, Any]) -> None:
     """The run may be evaluated: on a split that it has, and by what it has learnt."""
     splits: Any = {"test": None}

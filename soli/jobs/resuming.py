@@ -23,11 +23,12 @@ from soli.training.processes import is_first_process
 
 
 def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
-    """The config that the run was started with; only `runtime` and the folder of `features.cache` may be given anew.
+    """The config that the run was started with; only `runtime`, the folder of `features.cache` and `dry_run` may be given anew.
 
     Raises SoliError when something else is given and is not as it was, naming the keys.
     """
-    given = [override for override in job_overrides() if not override.startswith(("resume=", "runtime=", "runtime.", "features.cache="))]
+    free = ("resume=", "dry_run=", "runtime=", "runtime.", "features.cache=")
+    given = [override for override in job_overrides() if not override.startswith(free)]
     settings = read_config(folder, key="resume")
     differing = [
         f"{key} was {show(_at(settings, key))}, is {show(_at(config, key))}"
@@ -61,7 +62,7 @@ def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     begun, wanted = read_config(folder, key="run_dir"), completed(now)
     cache = {"cache": now["features"]["cache"]}
     taken = {**begun, "runtime": now["runtime"], "run_dir": now["run_dir"], "features": {**begun["features"], **cache}}
-    differing = list(_differences(taken, {**wanted, "resume": taken["resume"]}))
+    differing = list(_differences(taken, {**wanted, "resume": taken["resume"], "dry_run": taken["dry_run"]}))
     if differing:
         raise SoliError(
             f"{folder} holds a run with other settings: {first_few(differing, between='; ')}. "
@@ -102,7 +103,7 @@ def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
 
     Of an encoder or decoder that a pretrained model replaced, only the class can be compared; words are those of the run of `init_from`.
     """
-    free = ("runtime", "run_dir", "resume", "features", *(["vocabulary"] if settings["init_from"] is not None else []))
+    free = ("runtime", "run_dir", "resume", "dry_run", "features", *(["vocabulary"] if settings["init_from"] is not None else []))
     if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
         return [f"{key}._target_"]
     return [name for name in settings if name not in free] if key == "experiment" else [key]

@@ -15,7 +15,7 @@ from soli.configuration.entry import INTERRUPTED
 from soli.configuration.jobs import SWEEP, Job, Outcome, is_group
 from soli.evaluation.tables import text_table
 from soli.interfaces import SoliError
-from soli.jobs.next_steps import say_next
+from soli.jobs.next_steps import say_after_dry_run, say_next
 from soli.jobs.recipe import check_decoder_learns, phases_of, selecting_metric
 from soli.jobs.resuming import begun_settings, is_begun
 from soli.jobs.run_folder import check_run_dir, run_folder
@@ -70,8 +70,14 @@ def before(jobs: Sequence[Job]) -> None:
 
 
 def after(jobs: Sequence[Job], outcomes: Mapping[int, Outcome], arguments: Sequence[str]) -> None:
-    """Prints what each run is and its best score, and next the comparison of all; or the same command, while runs are left."""
+    """Prints what each run is and its best score, and next the comparison of all; or the same command, while runs are left.
+
+    After a dry run without failures: the command that trains them."""
     if not is_first_process():
+        return
+    if any(job.config.dry_run for job in jobs):
+        if not any(outcome.code for outcome in outcomes.values()):
+            say_after_dry_run(arguments)
         return
     runs = list(_runs(jobs, outcomes))
     print("\n" + text_table(list(map(_row, runs))))

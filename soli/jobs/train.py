@@ -9,12 +9,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from soli.configuration import build
-from soli.configuration.jobs import job_number
+from soli.configuration.jobs import job_number, job_overrides
 from soli.datasets import CaptionedImages, data_fingerprint, find_leaks
 from soli.feature_cache import make_folder
 from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
-from soli.jobs.next_steps import say_after_training
+from soli.jobs.next_steps import say_after_dry_run, say_after_training
 from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
 from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
 
 
 def _main(config: DictConfig, lock: RunLock) -> None:
-    folder, is_alone = run_folder(config), job_number() is None
+    folder, is_alone, is_dry = run_folder(config), job_number() is None, config.dry_run
     goes_on = not is_alone and is_begun(folder, config)
     resume = goes_on or config.resume is not None
     if goes_on:
@@ -61,7 +61,10 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     is_main = accelerator.is_main_process
     with as_one(accelerator):
         if is_main:
-            take_over(folder, lock) if resume else check_run_dir(folder, recipe.features.cache)
+            if not resume:
+                check_run_dir(folder, recipe.features.cache)
+            elif not is_dry:
+                take_over(folder, lock)
     saved = resume and (folder / LAST).exists()
 
     dataset = build_dataset(settings)
@@ -73,7 +76,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
     check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
     prepare_negatives(recipe, data, siamese, matching)
     validate = validation(model, dataset, settings, recipe)
-    if recipe.features.cache is not None:
+    if recipe.features.cache is not None and not is_dry:
         make_folder(Path(recipe.features.cache))
 
     with as_one(accelerator):  # all that can be refused has been looked at: a folder that is begun is a run
@@ -83,11 +86,16 @@ def _main(config: DictConfig, lock: RunLock) -> None:
                 say_of_data(folder if resume else settings["init_from"], described)
             if not resume:
                 leaks = find_leaks(dataset)
-                lock.take(folder)
-                write_run(folder, settings, model.tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
+                if not is_dry:
+                    lock.take(folder)
+                    write_run(folder, settings, model.tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
                 announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
             done = read_progress(folder / LAST).step if saved else 0
             announce_steps(recipe, len(data), folder, device, accelerator.num_processes, done)
+    if is_dry:
+        if is_main and is_alone:
+            say_after_dry_run(job_overrides())
+        return
     with interruptible(folder):
         model.to(device).to(memory_format=torch.channels_last)
         progress = train(model, data, recipe, folder, validate, resume, siamese, matching)

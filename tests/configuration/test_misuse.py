@@ -57,6 +57,8 @@ MEANT = [
     ("train runs/a", "runs/a is not an override", "resume=runs/a"),
     ("train --resume runs/a", "There is no option --resume", "resume=runs/a"),
     ("train --multrun seed=1,2", "did you mean --multirun?", "--multirun seed=1,2"),
+    ("train seed=1 --dry-run", "There is no option --dry-run", "seed=1 dry_run=true"),
+    ("train dry_run", "dry_run is not an override", "dry_run=true"),
     ("train --multirun=true seed=1,2", "--multirun takes no value", "--multirun seed=1,2"),
     ("train --lr", "There is no option --lr", "optimizer.lr=<lr>"),
     ("train seeds", "seeds is a choice of sweep", "sweep=seeds"),
