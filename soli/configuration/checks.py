@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.override_parser.types import Override, OverrideType
@@ -65,8 +65,11 @@ def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) 
     )
 
 
-def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str]) -> None:
-    """Raises SoliError for keys that `config`, composed from the groups alone, does not have."""
+def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str], holders: Callable[[str], Sequence[str]]) -> None:
+    """Raises SoliError for keys that `config`, composed from the groups alone, does not have.
+
+    `holders` tells the choices of groups that have a key.
+    """
     known = dict(_paths(config))
     given, value = override.key_or_group, override.value()
     inside = [path for path, _ in _paths(value, given)] if isinstance(known.get(given), Mapping) else []  # others say nothing of their keys
@@ -81,7 +84,9 @@ def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[s
         )
     for key in (given, *inside):
         if key not in known:
-            raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}")
+            others = holders(key)
+            advice = f" {key} is a key of {_list(others)}: choose one of these too." if others else ""
+            raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}{advice}")
     if override.type is OverrideType.ADD:
         raise SoliError(f"{override.input_line}: {override.key_or_group} is there already, leave out the +.")
 

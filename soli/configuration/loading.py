@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,7 +91,7 @@ class CheckedLoader(ConfigLoaderImpl):
         base = _own_part(config)
         check_values(base, SCHEMAS[name])
         for override in values:
-            check_keys(override, base, list(defaults))
+            check_keys(override, base, list(defaults), lambda key: _holders(key, defaults, repository))
             group = override.key_or_group
             if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train, and a section here
                 raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
@@ -152,6 +152,17 @@ def _choices(repository: Any, group: str) -> list[str]:
     inner = repository.get_group_options(group, ObjectType.GROUP)
     deeper = [f"{folder}/{choice}" for folder in inner for choice in _choices(repository, f"{group}/{folder}")]
     return [*repository.get_group_options(group, ObjectType.CONFIG), *deeper]
+
+
+def _holders(key: str, groups: Iterable[str], repository: Any) -> list[str]:
+    """The choices of a key's group whose yaml has it: `encoder=resnet18` of `encoder.weights`."""
+    group, _, inner = key.partition(".")
+    if group not in groups or not inner:
+        return []
+    name = inner.partition(".")[0]
+    return [
+        f"{group}={choice}" for choice in _choices(repository, group) if name in list(repository.load_config(f"{group}/{choice}").config)
+    ]
 
 
 def _own_part(config: DictConfig) -> Mapping[str, Any]:

@@ -18,6 +18,11 @@ MISTAKES = (
     ("optimizer={lr:1,decay:2}", "no key optimizer.decay", "optimizer has name, lr, factors"),
     ("degradation.conditions.0=R0.1S1", "no key degradation.conditions.0", "set it as degradation.conditions=<value>"),
     ("encoder.stages=3", "encoder.stages=3: there is no key", "encoder has _target_, feature_dim"),
+    (
+        "encoder.class_token=false",
+        "there is no key encoder.class_token",
+        "is a key of encoder=vit_b16, encoder=vit_tiny: choose one of these too.",
+    ),
     ("+foo=1", "+foo=1: there is no", "Groups: dataset, encoder,"),
     ("++sed=1", "++sed=1: there is no", "did you mean seed?"),
     ("+variant.phases.caption.losses.foo=1", "+variant.phases.caption.losses.foo=1: there is no key", "losses has caption, attention"),
