@@ -148,7 +148,7 @@ def sweep_config(hydra: Hydra, name: str, overrides: Sequence[str], asked: bool,
         return None
     launchers = _given("hydra/launcher", overrides)
     if any(launcher.startswith("submitit") for launcher in launchers) and find_spec("submitit") is None:
-        raise SoliError(f"hydra/launcher={launchers[-1]} needs the package hydra-submitit-launcher: pip install 'soli[slurm]'.")
+        raise SoliError(f"hydra/launcher={launchers[-1]} needs another package: pip install hydra-submitit-launcher.")
     config = hydra.config_loader.load_configuration(name, list(overrides), RunMode.MULTIRUN)
     mode = RunMode.MULTIRUN if asked else config.hydra.mode
     if mode is None and config.hydra.runtime.choices.get(SWEEP) is not None:

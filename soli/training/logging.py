@@ -103,6 +103,6 @@ def _tensorboard(folder: Path, resume_step: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as reason:
         raise SoliError(
-            "logging.tensorboard=true needs the tensorboard package: pip install 'soli[tensorboard]', or leave it false."
+            "logging.tensorboard=true needs the tensorboard package: pip install tensorboard, or leave it false."
         ) from reason
     return SummaryWriter(folder / "tensorboard", purge_step=resume_step)

@@ -104,7 +104,7 @@ def test_only_the_cross_attention_trains_when_so_chosen():
 
 
 def test_lora_starts_as_the_model_it_adapts_and_trains_adapters_only():
-    pytest.importorskip("peft", reason="needs the extra soli[lora]")
+    pytest.importorskip("peft", reason="needs the package peft")
     torch.manual_seed(3)
     plain = GPT2Decoder(16, WORDS, SIZES, dropout=0.0).eval()
     torch.manual_seed(3)
