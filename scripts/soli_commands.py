@@ -51,8 +51,11 @@ def train(folder: Path, overrides: Sequence[str], threads: int | None = None) ->
 def train_many(trainings: Sequence[tuple[Path, Sequence[str]]], jobs: int) -> None:
     """Trains runs, folders and overrides, as many at a time as `jobs` says, on one thread each if there are several at a time.
 
-    Raises SoliError when one of them fails; those that wait are not begun then.
+    Raises SoliError when one of them fails, those that wait are not begun then; and for a dry run.
     """
+    dry = [override for _, overrides in trainings for override in overrides if override.lstrip("+").startswith("dry_run=")]
+    if dry:
+        raise SoliError(f"{dry[0]} is for soli.train alone, and these runs are to be used afterwards. Leave it out.")
     threads = 1 if jobs > 1 else None
     _side_by_side([partial(train, folder, overrides, threads) for folder, overrides in trainings], jobs, "runs are trained")
 

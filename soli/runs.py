@@ -35,7 +35,8 @@ from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
-ADDED = ("text_encoder", "matching", "joint", "spectral", "features", "dry_run")  # of older runs, which do not use them
+ADDED = ("text_encoder", "matching", "joint", "spectral", "features")
+OF_THE_COMMAND = ("dry_run",)  # what a command may be told, and no run folder holds  # of older runs, which do not use them
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
 Tokens = Vocabulary | BytePairs
 
@@ -137,9 +138,10 @@ def read_config(folder: Path, key: str = "run") -> dict[str, Any]:
     path = folder / "config.yaml"
     try:
         config = read_written(path)
-        missing = [field.name for field in fields(TrainConfig) if not isinstance(config, dict) or field.name not in config]
-        if set(missing) - set(ADDED):
-            raise SoliError(f"there is no {', '.join(missing)}")
+        names = [field.name for field in fields(TrainConfig) if field.name not in OF_THE_COMMAND]
+        missing = [name for name in names if not isinstance(config, dict) or name not in config]
+        if lost := [name for name in missing if name not in ADDED]:
+            raise SoliError(f"there is no {', '.join(lost)}")
         if missing:
             defaults = OmegaConf.to_container(compose(), resolve=True)
             config |= {name: defaults[name] for name in missing}

@@ -280,6 +280,7 @@ def test_a_dry_run_prints_the_plan_of_the_training_and_writes_nothing(trained, r
     assert stopped.code == 0 and "Steps: 6 of up to 8 photographs, 3 an epoch; 4 are done" in stopped.out, stopped.err
     assert stopped.out.endswith("Next: python -m soli.train resume=stopped runtime.max_steps=null\n")
     assert files(tmp_path / "stopped") == before
+    assert "dry_run" not in (tmp_path / "stopped" / "config.yaml").read_text()
     refused = run("train", f"init_from={tmp_path / 'nowhere'}", *SMALL, "dry_run=true")
     assert "nowhere is not a run folder" in failed(refused) and "Next" not in refused.out
 

@@ -208,6 +208,7 @@ def test_a_failure_is_told_by_its_own_lines(scripts, monkeypatch, tmp_path, text
         (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),
         (["scale=toy", "optimzer.lr=1", "--dry-run"], "optimizer"),
         (["scale=toy", "epochs=1", "--seeds", "0"], "epochs=1 is too few for con_0"),
+        (["scale=toy", "dry_run=true", "--seeds", "0"], "dry_run=true is for soli.train alone"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_trained(reproduce, arguments, message, tmp_path):

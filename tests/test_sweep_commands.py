@@ -111,6 +111,8 @@ def test_a_dry_run_of_a_sweep_goes_through_all_its_jobs(run, tmp_path):  # noqa:
 
     answer = run("train", "--multirun", "siamese.decay=0.5,2", *BASE, "dry_run=true")
     assert "siamese.decay=2" in failed(answer) and "Next" not in answer.out
+    beside = run("train", *given, "dry_run=true", "seed=3,4", "--jobs", "2")
+    assert beside.code == 0 and beside.out.count("Phase caption") == 2 and not (tmp_path / "runs").exists(), beside.err
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(run, tmp_path):  # noqa: F811

@@ -65,14 +65,14 @@ def check_choice(override: Override, allowed: Sequence[str], may_be_null: bool) 
     )
 
 
-def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str], holders: Callable[[str], Sequence[str]]) -> None:
+def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[str], choices_with: Callable[[str], Sequence[str]]) -> None:
     """Raises SoliError for keys that `config`, composed from the groups alone, does not have.
 
-    `holders` tells the choices of groups that have a key.
+    `choices_with` tells the choices of groups that have a key.
     """
-    known = dict(_paths(config))
+    known = dict(paths(config))
     given, value = override.key_or_group, override.value()
-    inside = [path for path, _ in _paths(value, given)] if isinstance(known.get(given), Mapping) else []  # others say nothing of their keys
+    inside = [path for path, _ in paths(value, given)] if isinstance(known.get(given), Mapping) else []  # others say nothing of their keys
     if value == {} and isinstance(known.get(given), Mapping):
         raise SoliError(
             f"{override.input_line} changes nothing: what a mapping names is added to what is there. Set its keys, of "
@@ -84,7 +84,7 @@ def check_keys(override: Override, config: Mapping[str, Any], groups: Sequence[s
         )
     for key in (given, *inside):
         if key not in known:
-            others = holders(key)
+            others = choices_with(key)
             advice = f" {key} is a key of {_list(others)}: choose one of these too." if others else ""
             raise SoliError(f"{override.input_line}: {_unknown(key, list(known), groups)}{advice}")
     if override.type is OverrideType.ADD:
@@ -122,7 +122,7 @@ def check_values(value: Any, kind: Any, key: str = "") -> None:
 
 def check_complete(config: Mapping[str, Any], kind: Any) -> None:
     """Raises SoliError that names all keys that still have no value."""
-    missing = [key for key, value in _paths(config) if isinstance(value, str) and value == "???"]
+    missing = [key for key, value in paths(config) if isinstance(value, str) and value == "???"]
     if missing:
         remedies = [f"{key}=<value>{_or_null(config, kind, key)}" for key in missing]
         raise SoliError(f"{', '.join(missing)} must be given: add {' '.join(remedies)}.")
@@ -203,13 +203,13 @@ def _meant(key: str, known: Sequence[str]) -> list[str]:
     return [] if elsewhere is None else [elsewhere]
 
 
-def _paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every dotted key below a mapping with its value, sections included."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             path = f"{prefix}.{name}" if prefix else str(name)
             yield path, item
-            yield from _paths(item, path)
+            yield from paths(item, path)
 
 
 def _list(names: Any) -> str:

@@ -18,7 +18,7 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_repeated, check_values
+from soli.configuration.checks import check_choice, check_complete, check_form, check_keys, check_repeated, check_values, paths
 from soli.configuration.folder import config_folder
 from soli.configuration.jobs import SWEEP
 from soli.configuration.schema import SCHEMAS
@@ -91,7 +91,7 @@ class CheckedLoader(ConfigLoaderImpl):
         base = _own_part(config)
         check_values(base, SCHEMAS[name])
         for override in values:
-            check_keys(override, base, list(defaults), lambda key: _holders(key, defaults, repository))
+            check_keys(override, base, list(defaults), lambda key: _choices_with(key, defaults, repository))
             group = override.key_or_group
             if not isinstance(override.value(), dict) and _choices(repository, group):  # a group of soli.train, and a section here
                 raise SoliError(f"{override.input_line}: {group} is the run's own here. Leave it out, or set keys of it that there are.")
@@ -154,15 +154,14 @@ def _choices(repository: Any, group: str) -> list[str]:
     return [*repository.get_group_options(group, ObjectType.CONFIG), *deeper]
 
 
-def _holders(key: str, groups: Iterable[str], repository: Any) -> list[str]:
-    """The choices of a key's group whose yaml has it: `encoder=resnet18` of `encoder.weights`."""
+def _choices_with(key: str, groups: Iterable[str], repository: Any) -> list[str]:
+    """The choices of a key's group whose own yaml has it: `encoder=resnet18` of `encoder.weights`."""
     group, _, inner = key.partition(".")
     if group not in groups or not inner:
         return []
-    name = inner.partition(".")[0]
-    return [
-        f"{group}={choice}" for choice in _choices(repository, group) if name in list(repository.load_config(f"{group}/{choice}").config)
-    ]
+    files = {choice: repository.load_config(f"{group}/{choice}") for choice in _choices(repository, group)}
+    plain = {choice: OmegaConf.to_container(file.config) for choice, file in files.items() if file.header["package"] != "_global_"}
+    return [f"{group}={choice}" for choice, section in plain.items() if inner in dict(paths(section))]
 
 
 def _own_part(config: DictConfig) -> Mapping[str, Any]:

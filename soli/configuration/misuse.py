@@ -158,7 +158,7 @@ class _Reading:
 
     def _values(self, key: str) -> list[str]:
         """The next argument that can be a value, or all of them for a key that takes several; a switch that is off is meant to be on."""
-        if self.settings.get(key) == "false" and not self._has_value():
+        if self.settings.get(key) == "false" and not (self.left and self.left[0] in ("true", "false")):
             return ["true"]
         values = [self._next_value()]
         while values[-1] and key in LISTS:

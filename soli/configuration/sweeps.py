@@ -86,12 +86,13 @@ class Sweep:
                 check_resolved(config, self.name)
         if self.told is not None:
             self.told.before(jobs)
-        elsewhere = launches or jobs_at_a_time > 1  # where nobody sees what jobs print
+        is_dry = any(job.config.get("dry_run") for job in jobs)  # looked at here, one by one: launchers and logs would write
+        elsewhere = (launches or jobs_at_a_time > 1) and not is_dry  # where nobody sees what jobs print
         with _notes(self.overrides, kept=elsewhere) as folder:
             try:
-                if launches or not jobs:
+                if not jobs or (launches and not is_dry):
                     self._launch(folder)
-                elif jobs_at_a_time > 1:
+                elif elsewhere:
                     self._run_side_by_side(jobs, jobs_at_a_time, folder)
                 else:
                     self._run_one_by_one(jobs, folder)
@@ -148,7 +149,7 @@ def sweep_config(hydra: Hydra, name: str, overrides: Sequence[str], asked: bool,
         return None
     launchers = _given("hydra/launcher", overrides)
     if any(launcher.startswith("submitit") for launcher in launchers) and find_spec("submitit") is None:
-        raise SoliError(f"hydra/launcher={launchers[-1]} needs another package: pip install hydra-submitit-launcher.")
+        raise SoliError(f"hydra/launcher={launchers[-1]} needs another package: pip install 'hydra-submitit-launcher>=1.2'.")
     config = hydra.config_loader.load_configuration(name, list(overrides), RunMode.MULTIRUN)
     mode = RunMode.MULTIRUN if asked else config.hydra.mode
     if mode is None and config.hydra.runtime.choices.get(SWEEP) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +25,12 @@ def say_next(name: str, *arguments: str, purpose: str = "", to: TextIO | None = 
 
 
 def say_after_dry_run(arguments: Sequence[str]) -> None:
-    """The same command may train now."""
+    """Nothing was done; without dry_run the command of these `arguments` trains."""
     print("Nothing was trained or written (dry_run=true).")
-    say_next("train", *(argument for argument in arguments if argument.partition("=")[0] != "dry_run"))
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        print("Next: the same command without dry_run=true")
+    else:
+        say_next("train", *(argument for argument in arguments if argument.lstrip("+").partition("=")[0] != "dry_run"))
 
 
 def say_after_training(folder: Path, settings: Mapping[str, Any]) -> None:

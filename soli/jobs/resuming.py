@@ -16,7 +16,7 @@ from soli.configuration.kinds import show
 from soli.interfaces import SoliError
 from soli.jobs.starting import completed
 from soli.printing import first_few
-from soli.runs import read_config
+from soli.runs import OF_THE_COMMAND, read_config
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.leftovers import is_finished
 from soli.training.processes import is_first_process
@@ -48,6 +48,12 @@ def resumed_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
     return {**settings, "runtime": {**settings["runtime"], **{key: config.runtime[key] for key in keys}}}
 
 
+def plain_settings(config: DictConfig) -> dict[str, Any]:
+    """The config of the command as plain containers, without what no run folder holds."""
+    settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+    return {key: value for key, value in settings.items() if key not in OF_THE_COMMAND}
+
+
 def is_begun(folder: Path, config: DictConfig) -> bool:
     """Whether a run that this config would begin lies in its folder already."""
     return config.resume is None and (folder / "config.yaml").is_file()
@@ -58,11 +64,11 @@ def begun_settings(folder: Path, config: DictConfig) -> dict[str, Any]:
 
     Raises SoliError where a run that began now would have other settings, naming the keys.
     """
-    now: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+    now = plain_settings(config)
     begun, wanted = read_config(folder, key="run_dir"), completed(now)
     cache = {"cache": now["features"]["cache"]}
     taken = {**begun, "runtime": now["runtime"], "run_dir": now["run_dir"], "features": {**begun["features"], **cache}}
-    differing = list(_differences(taken, {**wanted, "resume": taken["resume"], "dry_run": taken["dry_run"]}))
+    differing = list(_differences(taken, {**wanted, "resume": taken["resume"]}))
     if differing:
         raise SoliError(
             f"{folder} holds a run with other settings: {first_few(differing, between='; ')}. "
@@ -103,7 +109,7 @@ def _compared(key: str, settings: Mapping[str, Any]) -> list[str]:
 
     Of an encoder or decoder that a pretrained model replaced, only the class can be compared; words are those of the run of `init_from`.
     """
-    free = ("runtime", "run_dir", "resume", "dry_run", "features", *(["vocabulary"] if settings["init_from"] is not None else []))
+    free = ("runtime", "run_dir", "resume", "features", *(["vocabulary"] if settings["init_from"] is not None else []))
     if key in ("encoder", "decoder") and settings["model"]["pretrained"] is not None:
         return [f"{key}._target_"]
     return [name for name in settings if name not in free] if key == "experiment" else [key]

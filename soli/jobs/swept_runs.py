@@ -76,7 +76,7 @@ def after(jobs: Sequence[Job], outcomes: Mapping[int, Outcome], arguments: Seque
     if not is_first_process():
         return
     if any(job.config.dry_run for job in jobs):
-        if not any(outcome.code for outcome in outcomes.values()):
+        if len(outcomes) == len(jobs) and not any(outcome.code for outcome in outcomes.values()):
             say_after_dry_run(arguments)
         return
     runs = list(_runs(jobs, outcomes))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from soli.configuration import build
 from soli.configuration.jobs import job_number, job_overrides
@@ -16,7 +16,7 @@ from soli.interfaces import CaptionDataset
 from soli.jobs.announcing import announce, announce_steps, summary
 from soli.jobs.next_steps import say_after_dry_run, say_after_training
 from soli.jobs.recipe import check_decoder_learns, check_recipe, make_matching, make_recipe, seen_conditions
-from soli.jobs.resuming import begun_settings, has_ended, is_begun, resumed_settings
+from soli.jobs.resuming import begun_settings, has_ended, is_begun, plain_settings, resumed_settings
 from soli.jobs.run_folder import check_run_dir, run_folder, take_over
 from soli.jobs.same_data import say_of_data
 from soli.jobs.sizes import check_splits
@@ -26,8 +26,10 @@ from soli.model import Captioner
 from soli.runs import build_captioner, build_dataset, build_tokenizer, load_tokenizer, pick_device, write_run
 from soli.training.checkpoint import LAST, read_progress
 from soli.training.endings import interruptible
+from soli.training.leftovers import check_last
 from soli.training.lock import RunLock
-from soli.training.loop import train
+from soli.training.loop import Validate, train
+from soli.training.matching import Matching
 from soli.training.preparing import check_steps, prepare_negatives
 from soli.training.processes import as_one, is_first_process, local_device, start
 from soli.training.schedule import trained_parts
@@ -35,8 +37,40 @@ from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
 
 
+class _Work(NamedTuple):
+    """What a training works with."""
+
+    dataset: CaptionDataset
+    data: CaptionedImages
+    model: Captioner
+    siamese: Siamese
+    matching: Matching
+    validate: Validate
+
+    @classmethod
+    def of(cls, settings: Any, recipe: Recipe, resumed: Path | None, saved: bool, num_processes: int) -> _Work:
+        """Raises SoliError for what cannot be trained."""
+        dataset = build_dataset(settings)
+        check_splits(dataset, seen_conditions(settings, recipe, dataset.reference_side))
+        model = _captioner(settings, dataset, resumed, saved)
+        siamese, matching = Siamese(build(settings["contrastive"]), build(settings["negatives"])), make_matching(settings, recipe)
+        data = CaptionedImages(dataset, "train", model.tokenizer, recipe.loader.max_tokens)
+        check_recipe(settings, recipe, model)
+        check_steps(recipe, len(data), siamese, num_processes, matching)
+        prepare_negatives(recipe, data, siamese, matching)
+        return cls(dataset, data, model, siamese, matching, validation(model, dataset, settings, recipe))
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The terms on embeddings by their losses."""
+        return {"contrastive": self.siamese, "matching": self.matching}
+
+
 def main(config: DictConfig) -> None:
-    """Trains alone in the run folder: the first process of the training holds its lock until the end."""
+    """Trains alone in the run folder: the first process of the training holds its lock until the end.
+
+    With dry_run it ends before the first step, and has written nothing.
+    """
     with RunLock() as lock:
         _main(config, lock)
 
@@ -63,42 +97,37 @@ def _main(config: DictConfig, lock: RunLock) -> None:
         if is_main:
             if not resume:
                 check_run_dir(folder, recipe.features.cache)
-            elif not is_dry:
+            elif is_dry:
+                check_last(folder)
+            else:
                 take_over(folder, lock)
     saved = resume and (folder / LAST).exists()
 
-    dataset = build_dataset(settings)
-    check_splits(dataset, seen_conditions(settings, recipe, dataset.reference_side))
-    model = _captioner(settings, dataset, folder if resume else None, saved)
-    siamese, matching = Siamese(build(settings["contrastive"]), build(settings["negatives"])), make_matching(settings, recipe)
-    data = CaptionedImages(dataset, "train", model.tokenizer, recipe.loader.max_tokens)
-    check_recipe(settings, recipe, model)
-    check_steps(recipe, len(data), siamese, accelerator.num_processes, matching)
-    prepare_negatives(recipe, data, siamese, matching)
-    validate = validation(model, dataset, settings, recipe)
+    work = _Work.of(settings, recipe, folder if resume else None, saved, accelerator.num_processes)
     if recipe.features.cache is not None and not is_dry:
         make_folder(Path(recipe.features.cache))
 
     with as_one(accelerator):  # all that can be refused has been looked at: a folder that is begun is a run
         if is_main:
-            described = data_fingerprint(dataset)
+            described = data_fingerprint(work.dataset)
             if resume or settings["init_from"] is not None:
                 say_of_data(folder if resume else settings["init_from"], described)
             if not resume:
-                leaks = find_leaks(dataset)
+                leaks = find_leaks(work.dataset)
                 if not is_dry:
                     lock.take(folder)
-                    write_run(folder, settings, model.tokenizer, {**summary(dataset), "leaks": leaks, "fingerprint": described}, device)
-                announce(dataset, leaks, model, recipe, {"contrastive": siamese, "matching": matching}, _sees_at_random(settings, recipe))
+                    found = {**summary(work.dataset), "leaks": leaks, "fingerprint": described}
+                    write_run(folder, settings, work.model.tokenizer, found, device)
+                announce(work.dataset, leaks, work.model, recipe, work.terms, _sees_at_random(settings, recipe))
             done = read_progress(folder / LAST).step if saved else 0
-            announce_steps(recipe, len(data), folder, device, accelerator.num_processes, done)
+            announce_steps(recipe, len(work.data), folder, device, accelerator.num_processes, done)
     if is_dry:
         if is_main and is_alone:
             say_after_dry_run(job_overrides())
         return
     with interruptible(folder):
-        model.to(device).to(memory_format=torch.channels_last)
-        progress = train(model, data, recipe, folder, validate, resume, siamese, matching)
+        work.model.to(device).to(memory_format=torch.channels_last)
+        progress = train(work.model, work.data, recipe, folder, work.validate, resume, work.siamese, work.matching)
     if is_main:
         best = f", best validation {recipe.validation.metric} {progress.best_score:.3f}" if progress.best_score is not None else ""
         print(f"Done: {progress.step} steps{best}. The run is in {folder}")
@@ -108,7 +137,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
 
 def _new_settings(config: DictConfig) -> dict[str, Any]:
     """The whole config of a new run."""
-    settings = OmegaConf.to_container(config, resolve=True)
+    settings = plain_settings(config)
     check_replaced(settings)
     return completed(settings)
 

@@ -102,7 +102,5 @@ def _tensorboard(folder: Path, resume_step: int | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as reason:
-        raise SoliError(
-            "logging.tensorboard=true needs the tensorboard package: pip install tensorboard, or leave it false."
-        ) from reason
+        raise SoliError("logging.tensorboard=true needs the tensorboard package: pip install tensorboard, or leave it false.") from reason
     return SummaryWriter(folder / "tensorboard", purge_step=resume_step)

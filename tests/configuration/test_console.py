@@ -183,7 +183,7 @@ def test_a_launcher_that_is_named_keeps_its_notes(tmp_path: Path, given: str | N
 @pytest.mark.skipif(find_spec("submitit") is not None, reason="hydra-submitit-launcher is installed")
 def test_a_launcher_that_is_not_installed_is_named_with_its_package(console: Console) -> None:
     code, out, err = console("images=[b]", "run=a,b", "-m", "hydra/launcher=submitit_slurm")
-    assert (code, out, console.jobs) == (1, "", []) and "pip install hydra-submitit-launcher" in err
+    assert (code, out, console.jobs) == (1, "", []) and "pip install 'hydra-submitit-launcher>=1.2'" in err
 
 
 def test_submitit_starts_the_jobs(tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ MISTAKES = (
     ("degradation.conditions.0=R0.1S1", "no key degradation.conditions.0", "set it as degradation.conditions=<value>"),
     ("encoder.stages=3", "encoder.stages=3: there is no key", "encoder has _target_, feature_dim"),
     (
+        "variant.phases.joint.losses.contrastive=1",
+        "there is no group or key variant.phases.joint",
+        "is a key of variant=par, variant=par_matching: choose one of these too.",
+    ),
+    (
         "encoder.class_token=false",
         "there is no key encoder.class_token",
         "is a key of encoder=vit_b16, encoder=vit_tiny: choose one of these too.",
@@ -92,6 +97,17 @@ def test_a_mistake_is_one_line_that_names_culprit_and_remedy(override: str, culp
     assert culprit in message
     assert remedy in message
     assert "\n" not in message
+
+
+def test_a_key_that_no_choice_has_is_said_to_be_of_none() -> None:
+    for overrides in (
+        ["variant.phases.caption.losses.foo=1"],
+        ["encoder=vit_tiny", "encoder.weights=a", "encoder.architecture.hidden_siz=8"],
+        ["experiment.optimizer.lr=1"],
+        ["optimizer.batch=1"],
+    ):
+        message = refusal(overrides)
+        assert "there is no" in message and "is a key of" not in message, message
 
 
 def test_mistakes_in_a_chosen_group_are_found() -> None:
