@@ -31,7 +31,7 @@ from soli.training.leftovers import is_finished
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help=f"scale={'|'.join(SCALES)}, and overrides of soli.train")
+    parser.add_argument("overrides", nargs="*", help=f"scale={'|'.join(SCALES)}, and overrides of soli.train, before the options")
     parser.add_argument("--out", type=Path, help="a folder for the runs; runs/reproduce_<scale> if not given")
     parser.add_argument("--results", type=Path, help="a folder for the tables; <out>/results if not given")
     parser.add_argument("--tables", nargs="+", default=["main"], help="of main, weights, augmentation, margin, after the overrides")
@@ -51,7 +51,12 @@ def main() -> None:
     check_trainings(plan.trainings())
     if given.dry_run:
         for training in plan.trainings():
-            print("soli.train", *training.overrides, f"run_dir={training.folder}", "# finished" if is_finished(training.folder) else "")
+            print(
+                "python -m soli.train",
+                *training.overrides,
+                f"run_dir={training.folder}",
+                "# finished" if is_finished(training.folder) else "",
+            )
         return
     train_all(plan.trainings(), given.jobs)
     if given.jobs > 1:
@@ -65,7 +70,14 @@ def check_trainings(trainings: list[Training]) -> None:
     """Raises SoliError for what soli.train would refuse of their settings, before the first one begins."""
     for training in trainings:
         check_begun(training.folder, training.overrides)
-        config = soli.compose([*training.overrides, f"run_dir={training.folder}"])
+        pair = training.folder.parent.name
+        try:
+            config = soli.compose([*training.overrides, f"run_dir={training.folder}"])
+        except SoliError as reason:
+            raise SoliError(f"{reason} That is of {pair}, whose own keys are given as {pair}:<key>=<value>.") from reason
+        for key, path in (("dataset.root", config.dataset.get("root")), ("decoder.glove", config.decoder.get("glove"))):
+            if path is not None and not Path(path).expanduser().exists():
+                raise SoliError(f"{key}={path}, of {pair}, does not exist: give the path of what you downloaded.")
         if config.epochs < len(config.variant.phases):
             raise SoliError(f"epochs={config.epochs} is too few for {training.folder.name}, each of whose phases needs one. Give more.")
 

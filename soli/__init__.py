@@ -1,6 +1,7 @@
 """soli: captioning of low-resolution photographs (SOLI, arXiv 2512.08873).
 
-`soli.load(run)` gives a trained captioner, `soli.compose([overrides])` a config; the parts are in the subpackages.
+`soli.load(run)` gives a trained captioner, `soli.compose([overrides])` a config, `soli.__version__` the version; the parts are in the
+subpackages.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from soli.configuration import compose
 
         return compose
+    if name == "__version__":
+        from soli.version import __version__
+
+        return __version__
     if name in PACKAGES:
         return importlib.import_module(f"soli.{name}")
     raise AttributeError(f"module 'soli' has no attribute '{name}'")

@@ -285,6 +285,38 @@ def test_a_dry_run_prints_the_plan_of_the_training_and_writes_nothing(trained, r
     assert "nowhere is not a run folder" in failed(refused) and "Next" not in refused.out
 
 
+@pytest.mark.parametrize(("factor", "is_said"), [(1, True), (0.3, False)])
+def test_a_pretrained_encoder_at_a_high_rate_is_told(run, tmp_path, factor, is_said):
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "weights.pth")
+    parts = ["encoder=resnet18", "encoder.stages=1", "encoder.input_size=32", f"encoder.weights={tmp_path / 'weights.pth'}"]
+    given = [*parts, *(override for override in SMALL if not override.startswith("encoder")), f"optimizer.factors.encoder={factor}"]
+    answer = run("train", *given, "encoder.finetune_from=0", "dry_run=true")
+    said = "The encoder is pretrained, and learns at a rate of 0.001" in answer.out
+    assert answer.code == 0 and said == is_said and ("Try optimizer.factors.encoder=0.05." in answer.out) == is_said, answer.err
+
+
+def test_a_run_that_max_steps_ended_is_evaluated_as_such(run, tmp_path):
+    assert run("train", f"run_dir={tmp_path / 'run'}", *SMALL, "runtime.max_steps=2").code == 0
+    answer = run("evaluate", f"run={tmp_path / 'run'}", "conditions=[original]", "metrics=[BLEU]", "cost=false", "report=false")
+    assert answer.code == 0 and "was ended by runtime.max_steps: this is of step 2, or before." in answer.out, answer.err
+
+
+def test_a_reference_side_below_that_of_the_photographs_is_told(run, tmp_path):
+    for number in range(8):
+        Image.new("RGB", (40, 30), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    splits = ["train"] * 6 + ["val", "test"]
+    rows = [f"{number}.png,a picture of {number},{split}" for number, split in enumerate(splits)]
+    (tmp_path / "captions.csv").write_text("\n".join(["image,caption,split", *rows]))
+    small = [override for override in SMALL if not override.startswith("dataset")]
+    for side, is_said in ((39, True), (40, False), (60, False)):
+        answer = run("train", "dataset=folder", f"dataset.root={tmp_path}", f"dataset.reference_side={side}", *small, "dry_run=true")
+        assert answer.code == 0 and ("is less than the photographs' own longer side (40 pixels)" in answer.out) == is_said, answer.err
+
+
+def test_the_version_is_had_from_python():
+    assert soli.__version__ == soli.version.__version__
+
+
 def test_a_new_run_gets_a_name_of_its_own(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = run("train", "dataset.num_train=8", "dataset.num_val=4", "dataset.num_test=4", "vocabulary.min_count=1", "runtime=smoke")

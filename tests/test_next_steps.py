@@ -54,7 +54,7 @@ def test_after_a_comparison_the_run_with_the_best_mean_is_used(config, capsys) -
         return SimpleNamespace(plan=SimpleNamespace(folder=Path(name), trained=config(CAPTIONS)), results=results)
 
     say_after_comparison({"one": [scored("a", 0.9, 0.1), scored("b", 0.5, 0.6)], "two": [scored("c", 0.6, 0.4)]})
-    assert capsys.readouterr().out == "Next: python -m soli.caption run=b images=<photographs>\n"
+    assert capsys.readouterr().out == "Next: python -m soli.caption run=b images=<photographs>  # the highest CIDEr on average\n"
 
 
 def test_names_with_spaces_are_quoted_for_the_shell_and_for_hydra(capsys) -> None:

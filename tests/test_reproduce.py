@@ -208,6 +208,14 @@ def test_a_failure_is_told_by_its_own_lines(scripts, monkeypatch, tmp_path, text
         (["scale=toy", "--jobs", "0"], "--jobs 0 must be at least 1"),
         (["scale=toy", "optimzer.lr=1", "--dry-run"], "optimizer"),
         (["scale=toy", "epochs=1", "--seeds", "0"], "epochs=1 is too few for con_0"),
+        (
+            ["scale=cpu", "decoder.glove=null", "--pairs", "vit_gpt2"],
+            "That is of vit_gpt2, whose own keys are given as vit_gpt2:<key>=<value>",
+        ),
+        (
+            ["scale=cpu", "dataset.root=nowhere", "encoder.weights=a", "--pairs", "vit_gpt2", "--dry-run"],
+            "dataset.root=nowhere, of vit_gpt2, does not",
+        ),
         (["scale=toy", "dry_run=true", "--seeds", "0"], "dry_run=true is for soli.train alone"),
     ],
 )

@@ -7,7 +7,7 @@ from soli.datasets.folder import FolderDataset
 from soli.datasets.images import check_photographs, read_photograph, upright_rgb
 from soli.datasets.karpathy import KarpathyDataset
 from soli.datasets.leaks import find_leaks
-from soli.datasets.shrunk import about_shrunk, missing_reference_side
+from soli.datasets.shrunk import about_shrunk, missing_reference_side, usual_side
 from soli.datasets.toy import ToyDataset
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "read_photograph",
     "unseen_batches",
     "upright_rgb",
+    "usual_side",
 ]

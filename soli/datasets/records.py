@@ -37,9 +37,8 @@ def find_root(root: str | None, dataset: str) -> Path:
     folder = Path(root).expanduser()
     if not folder.is_dir():
         kind = "is not a folder" if folder.exists() else "does not exist"
-        raise SoliError(
-            f"dataset.root is {str(root)!r}, which {kind}: give the folder of {dataset} (relative paths start at {Path.cwd()})."
-        )
+        what = "your photographs" if dataset == "folder" else dataset
+        raise SoliError(f"dataset.root is {str(root)!r}, which {kind}: give the folder of {what} (relative paths start at {Path.cwd()}).")
     return folder
 
 

@@ -17,13 +17,18 @@ def missing_reference_side(dataset: CaptionDataset) -> int | None:
     longer_side = LONGER_SIDES.get(dataset.name)
     if longer_side is None or dataset.reference_side is not None:
         return None
+    usual = usual_side(dataset)
+    return longer_side if usual is not None and usual < 0.9 * longer_side else None
+
+
+def usual_side(dataset: CaptionDataset) -> int | None:
+    """The longer side in pixels that nine of ten of a sample of the photographs do not exceed; None where none can be read."""
     examples = [example for split in dataset.splits for example in dataset.examples(split)]
     sides = []
     for example in examples[:: max(1, len(examples) // SAMPLE)]:
         with contextlib.suppress(Exception), Image.open(example.path) as image:  # of Pillow: unreadable ones are named elsewhere
             sides.append(max(image.size))
-    sides.sort()
-    return longer_side if sides and sides[len(sides) * 9 // 10] < 0.9 * longer_side else None
+    return sorted(sides)[len(sides) * 9 // 10] if sides else None
 
 
 def about_shrunk(longer_side: int) -> str:

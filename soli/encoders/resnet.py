@@ -115,6 +115,8 @@ def _load(network: nn.Module, path: Path, name: str, stages: int, known: dict) -
 
 
 def _read_state(path: Path, known: dict) -> dict[str, Tensor]:
+    if path.is_dir():
+        raise SoliError(f"encoder.weights={path} is a folder, which only a ViT takes (encoder=vit_tiny): give a file for this encoder.")
     if not path.is_file():
         raise SoliError(f"encoder.weights={path} is neither a file nor a torchvision name; names for this network: {', '.join(known)}.")
     if path.suffix == ".safetensors":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from soli.datasets import about_shrunk, missing_reference_side
+from soli.datasets import about_shrunk, missing_reference_side, usual_side
 from soli.interfaces import CaptionDataset, Negatives
 from soli.model import Captioner
 from soli.printing import printable
@@ -38,9 +38,9 @@ def announce(
     model: Captioner,
     recipe: Recipe,
     terms: Mapping[str, Siamese | Matching],
-    sees_at_random: bool,
+    hints: Sequence[str],
 ) -> None:
-    """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss."""
+    """Prints what a run begins with: the data, the model and the phases; `terms` are those on embeddings, by loss, `hints` sentences."""
     sizes = ", ".join(f"{split} {len(dataset.examples(split))}" for split in dataset.splits)
     words = "words" if isinstance(model.tokenizer, Vocabulary) else "tokens"
     print(f"Data: {printable(dataset.name)} ({sizes}), {len(model.tokenizer)} {words}")
@@ -48,11 +48,17 @@ def announce(
         print(f"  {printable(notice)}")
     if (longer_side := missing_reference_side(dataset)) is not None:
         print(f"  {about_shrunk(longer_side)}")
+    if dataset.reference_side is not None and (usual := usual_side(dataset)) is not None and usual > dataset.reference_side:
+        print(f"  dataset.reference_side={dataset.reference_side} is less than the photographs' own longer side ({usual} pixels):")
+        print("  it is to be that of the originals, from which they were shrunk.")
     if "test" not in dataset.splits:
         print("  no photograph is in the split test: evaluate with split=val")
     num_validated = min(len(dataset.examples("val")), recipe.validation.limit or math.inf)
     if num_validated < FEW and recipe.validation.metric == "CIDEr":
-        print(f"  validation has {_counted(num_validated, 'photograph')}: a CIDEr of so few says little, and of one it is always 0")
+        print(
+            f"  validation has {_counted(num_validated, 'photograph')}: a CIDEr of so few says little, and of one it is always 0 "
+            "(in captions of your own a column split gives it more)"
+        )
     unknown = _share_unknown(dataset, model)
     if unknown > 0.05:
         print(f"  {unknown:.0%} of the words of the training captions are not among these words: they are learnt as <unk>")
@@ -65,10 +71,11 @@ def announce(
         print(f"Decoder: {printable(notice)}")
     for part, module in model.named_children():
         millions = sum(parameter.numel() for parameter in module.parameters()) / 1e6
-        print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
-    if sees_at_random:
-        print("  The encoder's weights are random, and no phase trains it: give encoder.weights, or start with init_from=<run>.")
+        if millions:  # a projector may be nothing
+            print(f"{part.capitalize()}: {type(module).__name__}, {millions:.2f} M parameters")
     _announce_phases(recipe, model, terms, math.ceil(len(dataset.examples("train")) / recipe.loader.batch_size))
+    for hint in hints:
+        print(f"  {hint}")
 
 
 def announce_steps(recipe: Recipe, num_photographs: int, folder: Path, device: torch.device, num_processes: int, done: int) -> None:

@@ -56,7 +56,7 @@ def say_after_comparison(variants: Mapping[str, Sequence[ScoredRun]]) -> None:
     """The run with the highest score, averaged over conditions, may be used."""
     scored = [member for members in variants.values() for member in members]
     best = max(scored, key=lambda one: fmean(row[one.results["headline"]] for row in one.results["rows"]))
-    _say_use(best.plan.folder, best.plan.trained)
+    _say_use(best.plan.folder, best.plan.trained, f"the highest {best.results['headline']} on average")
 
 
 def _captions(folder: Path, dataset: Mapping[str, Any]) -> bool:
@@ -68,8 +68,8 @@ def _captions(folder: Path, dataset: Mapping[str, Any]) -> bool:
         return False
 
 
-def _say_use(folder: Path, trained: Mapping[str, Any]) -> None:
+def _say_use(folder: Path, trained: Mapping[str, Any], why: str = "") -> None:
     if has_learnt_captions(trained):
-        say_next("caption", setting("run", folder), "images=<photographs>")
+        say_next("caption", setting("run", folder), "images=<photographs>", purpose=why)
     else:
         print(printable(f"Next: soli.load({str(folder)!r}).match(photographs, captions), in Python"))

@@ -13,6 +13,7 @@ from soli.interfaces import SoliError
 from soli.jobs.captioned_runs import Plan
 from soli.json_text import read_object
 from soli.printing import printable, short
+from soli.runs import read_config
 from soli.training.checkpoint import LAST, read_progress
 
 
@@ -49,7 +50,9 @@ def _say_whether_finished(folder: Path) -> None:
     """A run that is still training, or was interrupted, is evaluated as far as it is."""
     with contextlib.suppress(SoliError):
         if (folder / LAST).is_file() and not (progress := read_progress(folder / LAST)).finished:
-            print(f"The run {printable(folder)} has not come to its end: this is of step {progress.step}, or before.")
+            ended = read_config(folder)["runtime"]["max_steps"] == progress.step
+            how = "was ended by runtime.max_steps" if ended else "has not come to its end"
+            print(f"The run {printable(folder)} {how}: this is of step {progress.step}, or before.")
 
 
 def _recorded(folder: Path) -> Any:

@@ -63,8 +63,9 @@ def before(jobs: Sequence[Job]) -> None:
                 raise SoliError(f"Of job {job.number + 1} ({job.title}): {reason} No job was begun.") from reason
     for folder, of_folder in titles.items():
         if len(of_folder) > 1:
+            which = "; ".join(filter(None, of_folder)) or "alike"
             raise SoliError(
-                f"{folder} would be the folder of {len(of_folder)} runs ({'; '.join(of_folder)}): give each its own, "
+                f"{folder} would be the folder of {len(of_folder)} runs ({which}): give each its own, "
                 "as 'run_dir=runs/try_${seed}', or leave run_dir out and repeat no value."
             )
 

@@ -32,9 +32,11 @@ from soli.training.loop import Validate, train
 from soli.training.matching import Matching
 from soli.training.preparing import check_steps, prepare_negatives
 from soli.training.processes import as_one, is_first_process, local_device, start
-from soli.training.schedule import trained_parts
+from soli.training.schedule import phase_settings, trained_parts
 from soli.training.settings import Recipe
 from soli.training.siamese import Siamese
+
+GENTLE_RATE, USUAL_RATE = 3e-4, 5e-5  # of a pretrained encoder: the highest that is said nothing of, and one that suits most
 
 
 class _Work(NamedTuple):
@@ -118,7 +120,7 @@ def _main(config: DictConfig, lock: RunLock) -> None:
                     lock.take(folder)
                     found = {**summary(work.dataset), "leaks": leaks, "fingerprint": described}
                     write_run(folder, settings, work.model.tokenizer, found, device)
-                announce(work.dataset, leaks, work.model, recipe, work.terms, _sees_at_random(settings, recipe))
+                announce(work.dataset, leaks, work.model, recipe, work.terms, _hints(settings, recipe))
             done = read_progress(folder / LAST).step if saved else 0
             announce_steps(recipe, len(work.data), folder, device, accelerator.num_processes, done)
     if is_dry:
@@ -154,6 +156,16 @@ def _captioner(settings: Any, dataset: CaptionDataset, resumed: Path | None, sav
     return model
 
 
-def _sees_at_random(settings: Any, recipe: Recipe) -> bool:
-    """Whether the encoder starts from random weights, and no phase trains it."""
-    return not (starts_trained(settings) or settings["encoder"].get("weights") or "encoder" in trained_parts(recipe.phases))
+def _hints(settings: Any, recipe: Recipe) -> list[str]:
+    """Sentences where the training does not suit the weights that the encoder starts from."""
+    encoder, is_trained = settings["encoder"], "encoder" in trained_parts(recipe.phases)
+    if not (starts_trained(settings) or encoder.get("weights")):
+        advice = "give encoder.weights, or start with init_from=<run>."
+        return [] if is_trained else [f"The encoder's weights are random, and no phase trains it: {advice}"]
+    factor = recipe.optimizer.factor("encoder")
+    rates = [phase.train.get("encoder", 0) * factor * phase_settings(recipe.optimizer, phase).lr for phase in recipe.phases.values()]
+    rate = max(rates)
+    if "weights" not in encoder or rate <= GENTLE_RATE:
+        return []
+    lower = f"optimizer.factors.encoder={factor * USUAL_RATE / rate:.1g}"
+    return [f"The encoder is pretrained, and learns at a rate of {rate:g}: above {GENTLE_RATE:g} most forget what they know. Try {lower}."]

@@ -65,4 +65,5 @@ def caption_warning(captions: Sequence[str]) -> str | None:
     if len(captions) < 4 or count <= MONOTONOUS * len(captions):
         return None
     sentence = short(caption, LONG_ENOUGH)
-    return f"Warning: {count} of {len(captions)} captions are the same sentence: {sentence!r}. The model hardly looks at the photographs."
+    looks = "The model hardly looks at the photographs, which is usual in the first epochs alone."
+    return f"Warning: {count} of {len(captions)} captions are the same sentence: {sentence!r}. {looks}"

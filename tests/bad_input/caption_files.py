@@ -97,8 +97,8 @@ FOLDER = "train dataset=folder vocabulary.min_count=1 dataset.root"
 CASES = [
     # folders
     ("train dataset=folder", "dataset.root is not set", "give the folder with the photographs and captions"),
-    (f"{FOLDER}=nowhere", "dataset.root is 'nowhere', which does not exist", "give the folder of folder"),
-    (f"{FOLDER}=file.txt", "dataset.root is 'file.txt', which is not a folder", "give the folder of folder"),
+    (f"{FOLDER}=nowhere", "dataset.root is 'nowhere', which does not exist", "give the folder of your photographs"),
+    (f"{FOLDER}=file.txt", "dataset.root is 'file.txt', which is not a folder", "give the folder of your photographs"),
     (f"{FOLDER}=", "dataset.root= holds an empty text", "give text or null"),
     (f"{FOLDER}=empty", "empty has no caption file", "looked for captions.csv"),
     (f"{FOLDER}=bare", "bare/captions.csv names 1 photograph", "Add the files, or go on without"),

@@ -33,6 +33,7 @@ CASES = [
     ("train model.pretrained=weights/bert", "is a bert", "a vision-encoder-decoder is needed"),
     ("train model.pretrained=runs/small encoder=resnet18", "encoder=resnet18 is for a ResNetEncoder", "Leave it out"),
     # encoders
+    (f"{RESNET}=.", "encoder.weights=. is a folder", "give a file for this encoder"),
     (f"{RESNET}=nowhere.pth", "encoder.weights=nowhere.pth is neither a file nor", "names for this network: "),
     (f"{RESNET}=weights/text.pth", "encoder.weights=weights/text.pth cannot be read as a file of tensors", "Give"),
     (f"{RESNET}=weights/list.pth", "encoder.weights=weights/list.pth is not a state dict", "Give"),

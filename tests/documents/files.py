@@ -15,6 +15,7 @@ from PIL import Image
 
 from soli.datasets import ToyDataset
 from soli.interfaces import Example
+from tests.documents.parsing import documents, python_examples
 from tests.small_captioners import make_pictures
 
 GLOVE_DIM = 50
@@ -57,10 +58,11 @@ def write_own_photographs(root: Path) -> None:
 
 
 def write_own_part(folder: Path) -> None:
-    """An encoder of a user's, and its yaml."""
+    """The encoder that README.md shows as a user's, and a yaml for it."""
     (folder / "configs" / "encoder").mkdir(parents=True)
-    (folder / "my_parts.py").write_text("import soli.encoders\n\n\nclass Grid(soli.encoders.TinyEncoder):\n    pass\n", encoding="utf-8")
-    arguments = "".join(f"{key}: {value}\n" for key, value in {"feature_dim": 32, "input_size": 32, "framing": "squash"}.items())
+    (shown,) = [example.text for example in python_examples("README.md", documents()["README.md"]) if "class Grid(" in example.text]
+    (folder / "my_parts.py").write_text(shown, encoding="utf-8")
+    arguments = "".join(f"{key}: {value}\n" for key, value in {"feature_dim": 32, "input_size": 32}.items())
     (folder / "configs" / "encoder" / "grid.yaml").write_text(f"_target_: my_parts.Grid\n{arguments}", encoding="utf-8")
 
 
