@@ -83,7 +83,9 @@ def test_runs_are_compared_by_variant_and_evaluated_once(runs, run, tmp_path):  
     answer = run("evaluate", mapping, *QUICK)
     assert answer.code == 0, answer.err
     assert answer.out.count(": evaluating") == 3
-    assert answer.out.splitlines()[-1] in [f"Next: python -m soli.caption run={folder} images=<photographs>" for folder in runs]
+    assert answer.out.splitlines()[-1] in [
+        f"Next: python -m soli.caption run={folder} images=<photographs>  # the highest CIDEr on average" for folder in runs
+    ]
     comparison = json.loads((tmp_path / "comparison" / "test" / "good_vs_bad" / "comparison.json").read_text())
     good, bad = comparison["variants"]["good"], comparison["variants"]["bad"]
     for condition in ("original", "R0.1S50"):

@@ -81,8 +81,10 @@ def test_the_contrastive_term_matters_in_that_comparison(data, tmp_path):
     assert largest_difference(*ends) > 1e-3
 
 
-COMMAND = (
-    "dataset.num_train=22 dataset.num_val=4 dataset.num_test=4 encoder.feature_dim=32 encoder.input_size=32 decoder.hidden_dim=32 "
+COMMAND = (  # a ViT has no kinks: near one, a rounding error, which differs between processors, changes gradients
+    "dataset.num_train=22 dataset.num_val=4 dataset.num_test=4 encoder=vit_tiny encoder.weights=null encoder.input_size=32 "
+    "encoder.architecture.hidden_size=32 encoder.architecture.num_hidden_layers=1 encoder.architecture.num_attention_heads=2 "
+    "encoder.architecture.intermediate_size=32 encoder.architecture.patch_size=8 encoder.finetune_from=0 decoder.hidden_dim=32 "
     "decoder.attention_dim=16 decoder.embedding_dim=16 decoder.dropout=0 vocabulary.min_count=1 loader.batch_size=8 degradation=toy "
     "variant.phases.{phase}.epochs=2 logging.every_steps=1 runtime.threads=1 variant={variant} optimizer.lr=0.01 optimizer.name=sgd"
 )
@@ -91,7 +93,7 @@ COMMAND = (
 @pytest.mark.parametrize(
     ("variant", "phase", "others"),
     [
-        ("par", "joint", ["loader.accumulation=2", "seed=2"]),  # with seed 0 an activation lies within rounding of its kink
+        ("par", "joint", ["loader.accumulation=2"]),
         ("half", "contrastive", ["siamese.anchor=ema"]),
     ],
 )
