@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def check_trainings(trainings: list[Training]) -> None:
-    """Raises SoliError for what soli.train would refuse of their settings, before the first one begins."""
+    """Raises SoliError for what soli.train would refuse of their settings, and for data that are not there, before the first one begins."""
     for training in trainings:
         check_begun(training.folder, training.overrides)
         pair = training.folder.parent.name

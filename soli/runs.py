@@ -35,8 +35,8 @@ from soli.version import __version__
 from soli.vocabulary import Vocabulary
 
 STARTING_FILES = ("weights", "glove", "tokenizer")  # what only a new model reads: a run folder has its own
-ADDED = ("text_encoder", "matching", "joint", "spectral", "features")
-OF_THE_COMMAND = ("dry_run",)  # what a command may be told, and no run folder holds  # of older runs, which do not use them
+ADDED = ("text_encoder", "matching", "joint", "spectral", "features")  # of older runs, which do not use them
+OF_THE_COMMAND = ("dry_run",)  # what a command may be told, and no run folder holds
 VOCABULARY, TOKENIZER = "vocabulary.json", "tokenizer.json"
 Tokens = Vocabulary | BytePairs
 

@@ -73,7 +73,8 @@ def before(jobs: Sequence[Job]) -> None:
 def after(jobs: Sequence[Job], outcomes: Mapping[int, Outcome], arguments: Sequence[str]) -> None:
     """Prints what each run is and its best score, and next the comparison of all; or the same command, while runs are left.
 
-    After a dry run without failures: the command that trains them."""
+    After a dry run without failures: the command that trains them.
+    """
     if not is_first_process():
         return
     if any(job.config.dry_run for job in jobs):

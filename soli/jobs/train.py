@@ -163,8 +163,7 @@ def _hints(settings: Any, recipe: Recipe) -> list[str]:
         advice = "give encoder.weights, or start with init_from=<run>."
         return [] if is_trained else [f"The encoder's weights are random, and no phase trains it: {advice}"]
     factor = recipe.optimizer.factor("encoder")
-    rates = [phase.train.get("encoder", 0) * factor * phase_settings(recipe.optimizer, phase).lr for phase in recipe.phases.values()]
-    rate = max(rates)
+    rate = max(phase.train.get("encoder", 0) * factor * phase_settings(recipe.optimizer, phase).lr for phase in recipe.phases.values())
     if "weights" not in encoder or rate <= GENTLE_RATE:
         return []
     lower = f"optimizer.factors.encoder={factor * USUAL_RATE / rate:.1g}"
